@@ -1,0 +1,80 @@
+"""A table with one row per subword."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from textzoo.modules.parameters import (
+    DtypeName,
+    as_dtype,
+    linear,
+    logical_axes,
+    truncated_normal,
+)
+from textzoo.modules.types import Hidden, TextBatch
+
+
+class SubwordEmbedding(nnx.Module):
+    """``e_t = table[id_t]``, or factorised ``e_t = table[id_t] W`` (ALBERT, Lan et al. 2020).
+
+    Args:
+        vocab_size: V, rows of the table.
+        width: D, width of the vectors it returns.
+        factor_dim: width of the table when it is factorised; ``None`` for a plain table.
+            BERT-like encoders factorise *after* positions and the input norm: for those, give
+            the narrow width here as ``width`` and let ``TransformerEncoder(embed_dim=...)`` widen.
+        scale: vectors are multiplied by this.
+        dtype, param_dtype: computation and storage types.
+        rngs: source of initial values.
+
+    Example:
+        >>> from flax import nnx
+        >>> embedding = SubwordEmbedding(100, 16, rngs=nnx.Rngs(0))
+        >>> embedding.table.shape
+        (100, 16)
+    """
+
+    def __init__(
+        self, vocab_size: int, width: int, *, factor_dim: int | None = None, scale: float = 1.0,
+        dtype: DtypeName = None, param_dtype: str = "float32", rngs: nnx.Rngs,
+    ) -> None:  # fmt: skip
+        self.vocab_size = vocab_size
+        self.width = width
+        self.scale = scale
+        self.dtype = as_dtype(dtype)
+        shape = (vocab_size, factor_dim or width)
+        self.table = nnx.Param(
+            truncated_normal(0.02)(rngs.params(), shape, as_dtype(param_dtype)),
+            **logical_axes("vocab", "embed"),
+        )
+        self.projection = (
+            None
+            if factor_dim is None
+            else linear(
+                factor_dim, width, axes=(None, "embed"), use_bias=False, dtype=dtype,
+                param_dtype=param_dtype, rngs=rngs,
+            )
+        )  # fmt: skip
+
+    def __call__(self, batch: TextBatch) -> Hidden:
+        """Looks up every id; ids outside the table are a bug of the caller and give NaN."""
+        rows = jnp.take(self.table[...], batch.ids, axis=0, mode="fill", fill_value=jnp.nan)
+        states = rows.astype(self.dtype or rows.dtype)
+        if self.scale != 1.0:
+            states = states * jnp.asarray(self.scale, states.dtype)
+        if self.projection is not None:
+            states = self.projection(states)
+        return Hidden(
+            states=states,
+            mask=batch.mask,
+            positions=batch.positions,
+            segment_ids=batch.segment_ids,
+            type_ids=batch.type_ids,
+        )
+
+    def attend(self, states: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
+        """Scores every row of the table against the states: the tied output layer, float32."""
+        states = states.astype(jnp.float32)
+        if self.projection is not None:
+            states = states @ self.projection.kernel[...].astype(jnp.float32).T
+        return states @ self.table[...].astype(jnp.float32).T

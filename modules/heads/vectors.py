@@ -1,0 +1,48 @@
+"""Heads that map vectors to vectors."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from textzoo.modules.functional import activation
+from textzoo.modules.parameters import DtypeName, linear
+
+
+class Dense(nnx.Module):
+    """``y = f(x W + b)``.
+
+    Args:
+        in_features: width of the incoming vectors.
+        out_features: width of the result.
+        use_bias: whether b exists.
+        activation: name of f; the default leaves the result as it is. (sentence-transformers'
+            ``Dense`` defaults to tanh; imported models say which they use.)
+        dtype, param_dtype: computation and storage types.
+        rngs: source of initial values.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, *, use_bias: bool = True,
+        activation: str = "identity", dtype: DtypeName = None, param_dtype: str = "float32",
+        rngs: nnx.Rngs,
+    ) -> None:  # fmt: skip
+        self.activation = activation
+        self.linear = linear(
+            in_features, out_features, axes=("embed", None), use_bias=use_bias, dtype=dtype,
+            param_dtype=param_dtype, rngs=rngs,
+        )  # fmt: skip
+
+    def __call__(self, vectors: Float[Array, "*B D"]) -> Float[Array, "*B E"]:
+        """Maps every vector."""
+        return activation(self.activation)(self.linear(vectors))
+
+
+class Normalize(nnx.Module):
+    """``x / max(||x||_2, 1e-12)`` in float32; a zero vector stays zero."""
+
+    def __call__(self, vectors: Float[Array, "*B E"]) -> Float[Array, "*B E"]:
+        """Gives every vector length one."""
+        x = vectors.astype(jnp.float32)
+        squared = jnp.square(x).sum(axis=-1, keepdims=True)
+        return x * jax.lax.rsqrt(jnp.maximum(squared, 1e-24))

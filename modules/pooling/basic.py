@@ -1,0 +1,105 @@
+"""Poolings that reduce the tokens of a text, or of spans in it, to one vector."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from textzoo.modules.functional import masked_mean, masked_sum
+from textzoo.modules.types import Hidden
+
+Mask = Bool[Array, "B *S L"]
+Vectors = Float[Array, "B *S D"]
+
+
+class MeanPooling(nnx.Module):
+    """``sum_t m_t h_t / sum_t m_t``; zeros where the mask is empty."""
+
+    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+        """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
+        return masked_mean(hidden.states, pooling_mask(hidden, spans))
+
+
+class MeanSqrtLengthPooling(nnx.Module):
+    """``sum_t m_t h_t / sqrt(sum_t m_t)``; zeros where the mask is empty."""
+
+    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+        """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
+        mask = pooling_mask(hidden, spans)
+        count = mask.astype(jnp.float32).sum(axis=-1, keepdims=True)
+        return masked_sum(hidden.states, mask) / jnp.sqrt(jnp.maximum(count, 1))
+
+
+class WeightedMeanPooling(nnx.Module):
+    """``sum_t w_t m_t h_t / sum_t w_t m_t`` with ``w_t = 1, 2, 3, ...`` (SGPT, Muennighoff 2022).
+
+    Positions count within the text, also when only a span of it is pooled.
+    """
+
+    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+        """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
+        mask = pooling_mask(hidden, spans)
+        weights = jnp.arange(1, mask.shape[-1] + 1, dtype=jnp.float32)
+        return masked_mean(hidden.states, mask * weights)
+
+
+class MaxPooling(nnx.Module):
+    """The largest value of each feature over the tokens; zeros where the mask is empty."""
+
+    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+        """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
+        mask = pooling_mask(hidden, spans)
+        states = hidden.states.astype(jnp.float32)
+        if mask.ndim == 3:
+            states = states[:, None]
+        top = jnp.where(mask[..., None], states, -jnp.inf).max(axis=-2)
+        return jnp.where(mask.any(axis=-1, keepdims=True), top, 0)
+
+
+class ClsPooling(nnx.Module):
+    """The first real token of the text or span; zeros where the mask is empty."""
+
+    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+        """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
+        mask = pooling_mask(hidden, spans)
+        return masked_sum(hidden.states, mask & (jnp.cumsum(mask, axis=-1) == 1))
+
+
+class LastPooling(nnx.Module):
+    """The last real token of the text or span; zeros where the mask is empty."""
+
+    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+        """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
+        mask = pooling_mask(hidden, spans)
+        after = jnp.cumsum(mask[..., ::-1], axis=-1)[..., ::-1]
+        return masked_sum(hidden.states, mask & (after == 1))
+
+
+class LayerMeanPooling(nnx.Module):
+    """Masked mean over tokens of the average of chosen layers.
+
+    Args:
+        layers: indices into ``Hidden.layers``: 0 is the embedding output, 1 the first layer,
+            -1 the last. ``(0, -1)`` is the usual reading of "first-last average", ``(1, -1)``
+            the one in SimCSE's present code and in WhiteningBERT; published figures differ by
+            five points between the two, so say which you use.
+    """
+
+    needs_layers = True
+
+    def __init__(self, layers: tuple[int, ...] = (1, -1)) -> None:
+        if not layers:
+            raise ValueError("layers is empty; name at least one, e.g. layers=(1, -1)")
+        self.layer_indices = tuple(layers)
+
+    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+        """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
+        if hidden.layers is None:
+            raise ValueError("LayerMeanPooling needs Hidden.layers; call the encoder with "
+                             "return_layers=True")  # fmt: skip
+        chosen = [hidden.layers[index].astype(jnp.float32) for index in self.layer_indices]
+        return masked_mean(sum(chosen) / len(chosen), pooling_mask(hidden, spans))
+
+
+def pooling_mask(hidden: Hidden, spans: Bool[Array, "B S L"] | None) -> Mask:
+    """The mask to pool with: the text's own, or those of its spans without their padding."""
+    return hidden.mask if spans is None else spans & hidden.mask[:, None]

@@ -1,0 +1,42 @@
+"""The errors textzoo raises, and how their messages are phrased.
+
+Every message says what was received, what was expected, and what to write instead.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TextzooError(Exception):
+    """Base class of every error that textzoo raises on purpose."""
+
+
+class ConfigError(TextzooError, ValueError):
+    """A model description names an unknown part or option, or a bad value for one."""
+
+
+class UnknownModelError(TextzooError, KeyError):
+    """A name that is neither registered, nor bundled, nor a directory, nor a cached hub model."""
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument; a sentence should read as one.
+        return str(self.args[0]) if self.args else ""
+
+
+class WeightsError(TextzooError, ValueError):
+    """Weights that are missing, damaged, or do not fit the model they are meant for."""
+
+
+class TextInputError(TextzooError, ValueError):
+    """Input that is not text, or cannot be encoded as UTF-8."""
+
+
+def closest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Returns a half-sentence with the names nearest to ``name``, for the end of a message."""
+    candidates = sorted(known)
+    matches = difflib.get_close_matches(name, candidates, n=count, cutoff=0.5)
+    if matches:
+        return "did you mean " + " or ".join(repr(match) for match in matches) + "?"
+    if len(candidates) <= 12:
+        return "known: " + ", ".join(candidates) + "."
+    return f"{len(candidates)} are known, none of them similar."
