@@ -31,6 +31,14 @@ class TextInputError(TextzooError, ValueError):
     """Input that is not text, or cannot be encoded as UTF-8."""
 
 
+class ResumeError(TextzooError, ValueError):
+    """A directory was begun with another corpus, model or options, so it cannot be continued."""
+
+
+class TruncationWarning(UserWarning):
+    """Texts were longer than the model takes, and the ends of them are not in the vectors."""
+
+
 def closest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Returns a half-sentence with the names nearest to ``name``, for the end of a message."""
     candidates = sorted(known)
