@@ -42,7 +42,7 @@ class Part:
             self, "options", {name: _plain(value, name, type) for name, value in options.items()}
         )
 
-    def replace(self, **options: Any) -> "Part":
+    def replace(self, /, **options: Any) -> "Part":
         """Returns a copy with some options changed or added."""
         return Part(self.type, **{**self.options, **options})
 
