@@ -51,7 +51,7 @@ class Tokenized:
         ids = np.zeros((size, length), np.int32)
         sources = self.starts[rows][:, None] + np.arange(length)
         ids[mask] = self.ids[sources[mask[: len(rows)]]]
-        return TextBatch(ids=ids, mask=mask)  # type: ignore[arg-type]
+        return TextBatch(ids=ids, mask=mask)
 
     def select(self, rows: np.ndarray) -> "Tokenized":
         """Returns the chosen texts, in the order of ``rows``."""
