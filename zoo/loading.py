@@ -11,7 +11,7 @@ def load(name_or_path: str | Path, *, dtype: str | None = None) -> TextEncoder:
     """Loads a pretrained text encoder."""
     directory = Path(name_or_path)
     if (directory / "modules.json").is_file():
-        return TextEncoder(read_sentence_transformers(directory, dtype=dtype))
+        return TextEncoder.from_bundle(read_sentence_transformers(directory, dtype=dtype))
     if read_json(directory / "config.json").get("format") == "textzoo":
-        return TextEncoder(read_directory(directory, dtype=dtype))
-    return TextEncoder(read_transformers(directory, dtype=dtype))
+        return TextEncoder.from_bundle(read_directory(directory, dtype=dtype))
+    return TextEncoder.from_bundle(read_transformers(directory, dtype=dtype))
