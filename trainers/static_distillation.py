@@ -150,7 +150,8 @@ def relational_loss(
     a cosine loss against the teacher's vectors needs a map between the spaces.
 
     Args:
-        student, teacher: vectors of the same texts, of length one (or zero).
+        student: vectors of texts, of length one (or zero).
+        teacher: vectors of the same texts.
         temperature: tau; smaller looks at the nearest texts only. The paper uses 0.05.
 
     Returns:
@@ -244,7 +245,8 @@ def distill(
 
     Args:
         table: the first table; rows of tokens that no text has stay as they are.
-        train, held_out: texts without tokens are fine, their vectors are zero.
+        train: texts without tokens are fine, their vectors are zero.
+        held_out: other texts, to tell when to stop.
         config: see :class:`DistillationConfig`.
         on_step: called with the number of steps done and the number of all, for a progress bar.
         on_epoch: called after each epoch with its figures and the table.

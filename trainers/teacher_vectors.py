@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import nnx
+from jaxtyping import Float
+
+from textzoo.model import TextModel
+from textzoo.modules import Tokenizer
+from textzoo.modules.types import TextBatch
 
 
 class Encoder(Protocol):
@@ -20,7 +28,7 @@ class Encoder(Protocol):
 def encode_with_cache(
     teacher: Encoder, texts: Sequence[str], directory: Path, *, chunk_size: int = 4096,
     on_progress: Callable[[int], None] = lambda count: None,
-) -> np.ndarray:  # fmt: skip
+) -> Float[np.ndarray, "N E"]:  # fmt: skip
     """Encodes texts, reading those that an earlier call has encoded from ``directory``.
 
     The cache is keyed by text, so texts may be added, removed or reordered between runs. One
@@ -37,6 +45,8 @@ def encode_with_cache(
     Returns:
         float16 ``[N, E]``, in the order of ``texts``.
     """
+    if not texts:
+        raise ValueError("there are no texts to encode; give at least one")
     directory.mkdir(parents=True, exist_ok=True)
     known: dict[str, tuple[int, int]] = {}
     chunks: list[np.ndarray] = []
@@ -60,8 +70,6 @@ def encode_with_cache(
         os.replace(temporary, target)
         remember(names, vectors)
         on_progress(len(names))
-    if not texts:
-        raise ValueError("there are no texts to encode; give at least one")
     places = [known[text] for text in texts]
     return np.stack([chunks[chunk][row] for chunk, row in places])
 
@@ -70,3 +78,35 @@ def _write(path: Path, vectors: np.ndarray) -> None:
     temporary = path.with_suffix(".tmp.npy")
     np.save(temporary, vectors)
     os.replace(temporary, path)
+
+
+def encode_single_tokens(
+    model: TextModel, tokenizer: Tokenizer, ids: Sequence[int], *, batch_size: int = 1024
+) -> Float[np.ndarray, "V E"]:
+    """The vector of each token alone, between the special tokens that surround an empty text.
+
+    Ids are given to the model as they are, so that a piece such as ``##ing`` stays one token.
+
+    Args:
+        model: the teacher.
+        tokenizer: of the teacher; only its special tokens are asked for.
+        ids: the tokens, as the teacher numbers them.
+        batch_size: tokens per batch.
+    """
+    special = tokenizer([""]).ids
+    before, after = special[: len(special) // 2], special[len(special) // 2 :]
+    graphdef, state = nnx.split(model)
+
+    @jax.jit
+    def vectors(state: nnx.State, rows: jax.Array) -> jax.Array:
+        batch = TextBatch(ids=rows, mask=jnp.ones(rows.shape, bool))
+        return nnx.merge(graphdef, state)(batch).vectors
+
+    found = []
+    for start in range(0, len(ids), batch_size):
+        chunk = np.asarray(ids[start : start + batch_size], np.int32)
+        tokens = np.pad(chunk, (0, batch_size - len(chunk)))[:, None]
+        sides = (np.broadcast_to(side, (batch_size, len(side))) for side in (before, after))
+        rows = np.concatenate([next(sides), tokens, next(sides)], axis=1).astype(np.int32)
+        found.append(np.asarray(vectors(state, rows), np.float32)[: len(chunk)])
+    return np.concatenate(found)

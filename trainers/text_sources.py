@@ -118,7 +118,8 @@ def collect_texts(
     Args:
         sources: where texts come from.
         exclude: texts of evaluations; what equals one of them is left out and counted.
-        min_words, max_words: sentences shorter or longer are left out.
+        min_words: shorter sentences are left out.
+        max_words: longer sentences are left out.
         seed: of the draw and the order.
     """
     rng = np.random.default_rng(seed)
