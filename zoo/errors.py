@@ -31,6 +31,10 @@ class TextInputError(TextzooError, ValueError):
     """Input that is not text, or cannot be encoded as UTF-8."""
 
 
+class DataError(TextzooError, ValueError):
+    """A data file that is missing, damaged or empty, or lacks a column."""
+
+
 def closest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Returns a half-sentence with the names nearest to ``name``, for the end of a message."""
     candidates = sorted(known)
