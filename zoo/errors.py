@@ -35,6 +35,10 @@ class DataError(TextzooError, ValueError):
     """A data file that is missing, damaged or empty, or lacks a column."""
 
 
+class TruncationWarning(UserWarning):
+    """Texts were longer than the model takes, and the ends of them are not in the vectors."""
+
+
 def closest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Returns a half-sentence with the names nearest to ``name``, for the end of a message."""
     candidates = sorted(known)

@@ -78,6 +78,7 @@ def classification_probe(
     folds: int = 10,
     seed: int = 0,
     prompt: str | None = None,
+    truncate_dim: int | None = None,
 ) -> ClassificationResult:
     """Trains an L2-penalized logistic regression on frozen vectors and tests it.
 
@@ -91,11 +92,12 @@ def classification_probe(
         folds: of the cross-validation; every fold has about the same share of each label.
         seed: of the splits.
         prompt: given to ``encode`` when not ``None``.
+        truncate_dim: the same.
     """
+    texts = [*train.texts, *(test.texts if test else ())]
+    vectors = encode_texts(encoder, texts, prompt=prompt, truncate_dim=truncate_dim)
     if test is None:
-        vectors = encode_texts(encoder, train.texts, prompt=prompt)
         return score_folds(vectors, train.labels, folds=folds, seed=seed)
-    vectors = encode_texts(encoder, [*train.texts, *test.texts], prompt=prompt)
     return score_probe(
         vectors[: len(train)], train.labels, vectors[len(train) :], test.labels, seed=seed
     )

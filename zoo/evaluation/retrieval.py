@@ -68,6 +68,7 @@ def retrieval(
     similarity: str | None = None,
     recall_at: Sequence[int] = (1, 2, 5, 10, 100),
     skip_same_id: bool = False,
+    truncate_dim: int | None = None,
 ) -> RetrievalResult:
     """Ranks the whole corpus for every judged query and scores the order.
 
@@ -83,6 +84,7 @@ def retrieval(
         similarity: how to compare vectors; the encoder's own way when ``None``.
         recall_at: the k for which to report recall.
         skip_same_id: leave out the document with the query's own id (ArguAna, Quora).
+        truncate_dim: given to the encoder when not ``None``.
 
     Raises:
         DataError: the corpus is empty, a judged query is missing, or nothing is relevant.
@@ -91,9 +93,11 @@ def retrieval(
     judged = _judged(queries, corpus, qrels)
     # In this order, ranking equal scores by position is ranking them by descending id.
     documents = sorted(corpus, reverse=True)
-    query_vectors = encode_texts(encoder, [queries[q] for q in judged], method="encode_query")
+    asked = [queries[query] for query in judged]
+    answers = [corpus[document] for document in documents]
+    query_vectors = encode_texts(encoder, asked, method="encode_query", truncate_dim=truncate_dim)
     document_vectors = encode_texts(
-        encoder, [corpus[d] for d in documents], method="encode_document"
+        encoder, answers, method="encode_document", truncate_dim=truncate_dim
     )
     ranked = rank(
         query_vectors, document_vectors, list(judged), documents,

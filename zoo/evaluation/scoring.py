@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
-from textzoo.errors import ConfigError, closest
+from textzoo.errors import ConfigError, WeightsError, closest
 from textzoo.settings import SIMILARITIES
 
 _BLOCK_SCORES = 1 << 24  # scores held at once: 64 MB
@@ -42,7 +42,7 @@ def encode_texts(
         )
     if not np.isfinite(vectors).all():
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-        raise ValueError(
+        raise WeightsError(
             f"the vector of {unique[row]!r:.60} holds NaN or infinity; the model's weights or its "
             "dtype are broken"
         )

@@ -60,6 +60,7 @@ def sts(
     *,
     similarity: str | None = None,
     prompt: str | None = None,
+    truncate_dim: int | None = None,
 ) -> StsResult:
     """Correlates the similarities an encoder gives to sentence pairs with human scores.
 
@@ -68,10 +69,11 @@ def sts(
         pairs: all pairs of the test set.
         similarity: how to compare vectors; the encoder's own way when ``None``.
         prompt: given to ``encode`` when not ``None``.
+        truncate_dim: the same.
     """
     similarity = similarity_of(encoder, similarity)
     texts = [*pairs.first, *pairs.second]
-    vectors = encode_texts(encoder, texts, prompt=prompt)
+    vectors = encode_texts(encoder, texts, prompt=prompt, truncate_dim=truncate_dim)
     return score_sts(
         vectors[: len(pairs)], vectors[len(pairs) :], pairs.scores, similarity=similarity
     )
