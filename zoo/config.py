@@ -100,6 +100,9 @@ class ModelConfig:
         if not isinstance(self.heads, (list, tuple)):
             raise ConfigError(f"heads must be a list of parts, got {_short(self.heads)}")
         object.__setattr__(self, "heads", tuple(self.heads))
+        for slot in ("embedding", "encoder"):
+            if getattr(self, slot) is None:
+                raise ConfigError(f"{slot}=None; every model needs one")
         for slot, part in self.slots():
             if not isinstance(part, Part):
                 raise ConfigError(
@@ -111,7 +114,7 @@ class ModelConfig:
         """Yields (slot, part) for every filled slot; heads are ``heads[0]``, ``heads[1]``, ..."""
         for slot in _SLOTS[:-1]:
             part = getattr(self, slot)
-            if part is not None or slot in ("embedding", "encoder"):
+            if part is not None:
                 yield slot, part
         for index, part in enumerate(self.heads):
             yield f"heads[{index}]", part
@@ -121,29 +124,42 @@ class ModelConfig:
         _reject_unknown(changes, _SLOTS, "ModelConfig")
         return dataclasses.replace(self, **changes)
 
-    def with_options(self, **overrides: Mapping[str, Any]) -> "ModelConfig":
-        """Returns a copy with options of some slots changed or added.
+    def with_options(self, **overrides: "Mapping[str, Any] | Part | Iterable[Part] | None") -> (
+        "ModelConfig"
+    ):  # fmt: skip
+        """Returns a copy with some slots changed: the overrides of :func:`textzoo.create_model`.
+
+        Args:
+            **overrides: by slot. A mapping changes options of the part that is there, a
+                :class:`Part` takes its place, ``None`` empties the slot. ``heads`` takes the
+                whole list of parts.
 
         Example:
             >>> config = ModelConfig(embedding=Part("SubwordEmbedding", vocab_size=9, width=4))
-            >>> config.with_options(embedding={"width": 8}).embedding
+            >>> config.with_options(embedding={"width": 8}, pooling=Part("MaxPooling")).embedding
             Part('SubwordEmbedding', vocab_size=9, width=8)
         """
-        if "heads" in overrides:
-            raise ConfigError("heads are a list; write config.replace(heads=[...])")
-        _reject_unknown(overrides, _SLOTS[:-1], "ModelConfig.with_options")
+        _reject_unknown(overrides, _SLOTS, "ModelConfig.with_options")
         changes: dict[str, Any] = {}
-        for slot, options in overrides.items():
+        for slot, change in overrides.items():
             part = getattr(self, slot)
-            if part is None:
-                raise ConfigError(f"{slot} is empty; fill it: config.replace({slot}=Part(...))")
-            if not isinstance(options, Mapping):
+            if slot == "heads":
+                if isinstance(change, (Mapping, Part, str)):
+                    raise ConfigError(
+                        f"heads={_short(change)} is one value; give the whole list, such as "
+                        "heads=[Part('Normalize')]"
+                    )
+                changes[slot] = tuple(change or ())
+            elif not isinstance(change, Mapping):
+                changes[slot] = change
+            elif part is None:
                 raise ConfigError(
-                    f"{slot}={_short(options)}: expected options by name, such as "
-                    f"{slot}={{'width': 128}}; to exchange the part, use config.replace"
+                    f"{slot} is empty, so it has no options to change; give a whole part, such "
+                    f"as {slot}=Part('MeanPooling')"
                 )
-            changes[slot] = part.replace(**options)
-        return dataclasses.replace(self, **changes)
+            else:
+                changes[slot] = part.replace(**change)
+        return self.replace(**changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the config as plain JSON types."""

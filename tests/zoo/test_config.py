@@ -166,14 +166,22 @@ def test_with_options_changes_and_adds_options_of_the_named_slots_only():
     assert config.embedding == Part("X", width=4, rows=9)
 
 
+def test_with_options_exchanges_and_empties_slots():
+    config = ModelConfig(embedding=Part("X"), pooling=Part("Y"), heads=[Part("A")])
+    changed = config.with_options(encoder=Part("Z"), pooling=None, heads=[Part("B"), Part("C")])
+    assert changed == ModelConfig(
+        embedding=Part("X"), encoder=Part("Z"), heads=(Part("B"), Part("C"))
+    )
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
         ({"encodr": {}}, "did you mean 'encoder'"),
-        ({"pooling": {"a": 1}}, r"pooling is empty.*replace\(pooling="),
-        ({"heads": {"a": 1}}, r"replace\(heads="),
-        ({"embedding": 3}, "expected options by name"),
-        ({"embedding": Part("X")}, "expected options by name"),
+        ({"pooling": {"a": 1}}, "pooling is empty.*pooling=Part"),
+        ({"heads": {"a": 1}}, "whole list"),
+        ({"embedding": 3}, "embedding must be a textzoo.Part"),
+        ({"embedding": None}, "every model needs one"),
     ],
 )
 def test_with_options_says_what_to_write_instead(overrides, message):
