@@ -85,6 +85,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "heads", tuple(self.heads))
+        for slot in ("embedding", "encoder"):
+            if getattr(self, slot) is None:
+                raise ConfigError(f"{slot}=None; every model needs one")
         for slot, part in self.slots():
             if not isinstance(part, Part):
                 raise ConfigError(
@@ -105,20 +108,42 @@ class ModelConfig:
         _reject_unknown(changes, _SLOTS, "ModelConfig")
         return dataclasses.replace(self, **changes)
 
-    def with_options(self, **overrides: Mapping[str, Any]) -> "ModelConfig":
-        """Returns a copy with options of some slots changed.
+    def with_options(self, **overrides: "Mapping[str, Any] | Part | Iterable[Part] | None") -> (
+        "ModelConfig"
+    ):  # fmt: skip
+        """Returns a copy with some slots changed: the overrides of :func:`textzoo.create_model`.
+
+        Args:
+            **overrides: by slot. A mapping changes options of the part that is there, a
+                :class:`Part` takes its place, ``None`` empties the slot. ``heads`` takes the
+                whole list of parts.
 
         Example:
-            >>> config.with_options(encoder={"num_layers": 2})  # doctest: +SKIP
+            >>> config = ModelConfig(embedding=Part("SubwordEmbedding", vocab_size=9, width=4))
+            >>> config.with_options(embedding={"width": 8}, pooling=Part("MaxPooling")).embedding
+            Part('SubwordEmbedding', vocab_size=9, width=8)
         """
-        _reject_unknown(overrides, _SLOTS[:-1], "ModelConfig.with_options")
-        changes: dict[str, Part] = {}
-        for slot, options in overrides.items():
+        _reject_unknown(overrides, _SLOTS, "ModelConfig.with_options")
+        changes: dict[str, Any] = {}
+        for slot, change in overrides.items():
             part = getattr(self, slot)
-            if part is None:
-                raise ConfigError(f"{slot} is empty, so it has no options to change")
-            changes[slot] = part.replace(**options)
-        return dataclasses.replace(self, **changes)
+            if slot == "heads":
+                if isinstance(change, (Mapping, Part, str)):
+                    raise ConfigError(
+                        f"heads={_short(change)} is one value; give the whole list, such as "
+                        "heads=[Part('Normalize')]"
+                    )
+                changes[slot] = tuple(change or ())
+            elif not isinstance(change, Mapping):
+                changes[slot] = change
+            elif part is None:
+                raise ConfigError(
+                    f"{slot} is empty, so it has no options to change; give a whole part, such "
+                    f"as {slot}=Part('MeanPooling')"
+                )
+            else:
+                changes[slot] = part.replace(**change)
+        return self.replace(**changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the config as plain JSON types."""
