@@ -79,7 +79,7 @@ def _facts(
 
 
 def _parts(config: ModelConfig) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for slot, part in config.slots():
         options = part.to_dict()
         del options["type"]

@@ -45,7 +45,7 @@ def abstract_model(config: ModelConfig) -> TextModel:
     def make() -> TextModel:
         # Advancing a stream is four fifths of the time it takes to trace the initial values.
         rngs = nnx.Rngs()
-        rngs.default = _OneKey(jax.random.key(0), tag="default")
+        rngs.default = _OneKey(jax.random.key(0), tag="default")  # type: ignore[attr-defined]
         return build(config, rngs=rngs)
 
     return nnx.eval_shape(make)
