@@ -39,6 +39,10 @@ class DataError(TextzooError, ValueError):
     """A data file that is missing, damaged or empty, or lacks a column."""
 
 
+class ResumeError(TextzooError, ValueError):
+    """A directory was begun with another corpus, model or options, so it cannot be continued."""
+
+
 class TruncationWarning(UserWarning):
     """Texts were longer than the model takes, and the ends of them are not in the vectors."""
 
