@@ -5,10 +5,12 @@ length of a row is how much its token counts::
 
     s = sum_i E[t_i] / || sum_i E[t_i] ||
 
-1. *First table* (Model2Vec, Tulkens and van Dongen 2024): each token goes through the teacher alone;
-   the vectors ``x_t`` are centered and projected, and weighted by how often the token occurs::
+1. *First table* (Model2Vec, Tulkens and van Dongen 2024): each token goes through the teacher
+   alone; the vectors ``x_t`` are centered and projected, and weighted by how often the token
+   occurs, ``c_t`` times in the training texts::
 
-       E[t] = a / (a + p_t) * V[r : r + k]^T (x_t - mean)        p_t = (c_t + 1/2) / sum_u (c_u + 1/2)
+       E[t] = a / (a + p_t) * V[r : r + k]^T (x_t - mean)
+       p_t = (c_t + 1/2) / sum_u (c_u + 1/2)
 
    ``V`` are the principal components, of which the first ``r`` are left out ("all but the top",
    Mu and Viswanath 2018).
@@ -310,6 +312,38 @@ def distill(
             if waited >= config.patience:
                 break
     return Distilled(table=best_table, history=tuple(history))
+
+
+def carry_over(
+    first: Float[np.ndarray, "V E"], trained: Float[np.ndarray, "V E"],
+    counts: Int[np.ndarray, "V"], *, rare: int = 20,
+) -> Float[np.ndarray, "V E"]:  # fmt: skip
+    """Turns the rows that no training text has into the space of the trained ones.
+
+    Training turns and stretches the space, which leaves rows it never touched behind. The rotation
+    and scale that carry the first rows of rare tokens to their trained rows are applied to them::
+
+        R = argmin || F R - T ||_F  over rotations (orthogonal Procrustes)
+        c = || T ||_F / || F ||_F
+
+    Args:
+        first: the first table.
+        trained: the table after training.
+        counts: how often each token occurs in the training texts.
+        rare: tokens with 1 to so many occurrences are the examples.
+
+    Returns:
+        The trained table with the rows of unseen tokens replaced.
+    """
+    examples = (counts > 0) & (counts <= rare)
+    if not examples.any():
+        return trained
+    source, target = first[examples], trained[examples]
+    left, _, right = np.linalg.svd(source.T @ target)
+    scale = np.linalg.norm(target) / max(np.linalg.norm(source), 1e-12)
+    return np.where((counts > 0)[:, None], trained, scale * first @ (left @ right)).astype(
+        np.float32
+    )
 
 
 def _batches(
