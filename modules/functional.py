@@ -66,7 +66,7 @@ def masked_mean(
 
 
 def rotate(
-    x: Float[Array, "B L H K"], positions: Int[Array, "B L"], theta: float
+    x: Float[Array, "B L H K"], positions: Int[Array, "#B L"], theta: float
 ) -> Float[Array, "B L H K"]:
     """Rotary positions (Su et al. 2021), halves paired as ``(x[:K/2], x[K/2:])``.
 

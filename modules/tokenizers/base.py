@@ -50,7 +50,7 @@ class Tokenized:
         ids = np.zeros((size, length), np.int32)
         sources = self.starts[rows][:, None] + np.arange(length)
         ids[mask] = self.ids[sources[mask[: len(rows)]]]
-        return TextBatch(ids=ids, mask=mask)  # type: ignore[arg-type]
+        return TextBatch(ids=ids, mask=mask)
 
     def offsets_of(self, row: int) -> np.ndarray:
         """Character offsets of one text, ``[tokens, 2]``."""
