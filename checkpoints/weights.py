@@ -164,7 +164,7 @@ def write_safetensors(
     path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Writes arrays as a safetensors file; an existing file is replaced in one step."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    contiguous = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         safetensors_numpy.save_file(
