@@ -39,7 +39,15 @@ def model_from_parameters(
     Raises:
         WeightsError: arrays are missing, too many, or of another shape; all are listed.
     """
-    abstract = nnx.eval_shape(make)
+    return fill(nnx.eval_shape(make), arrays, source=source)
+
+
+def fill(abstract: nnx.Module, arrays: Mapping[str, np.ndarray], *, source: str) -> Any:
+    """Fills a model that was built for its shapes alone (``nnx.eval_shape``); returns it.
+
+    Raises:
+        WeightsError: as :func:`model_from_parameters`.
+    """
     variables = _variables(abstract)
     check_fit({path: v.shape for path, v in variables.items()}, arrays, source=source)
     filled = []

@@ -37,6 +37,7 @@ class SubwordTokenizer:
         self._tokenizer = tokenizer
         self.max_length = max_length
         self.add_special_tokens = add_special_tokens
+        self.drop_unknown = drop_unknown
         self.vocab_size = max(tokenizer.get_vocab().values(), default=-1) + 1
         self._unknown = tokenizer.token_to_id(_unknown_token(tokenizer)) if drop_unknown else None
 
