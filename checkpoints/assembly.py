@@ -39,7 +39,7 @@ def assemble(
     config: ModelConfig,
     sources: Sequence[Source],
     *,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     settings: EncoderSettings,
     name: str,
 ) -> Bundle:
