@@ -26,15 +26,19 @@ def truncated_normal(stddev: float) -> nnx.Initializer:
 
 
 def as_dtype(name: DtypeName) -> Any:
-    """Returns the dtype of that name, ``None`` for ``None``."""
+    """Returns the floating dtype of that name, ``None`` for ``None``."""
     if name is None:
         return None
     try:
-        return jnp.dtype(name)
-    except TypeError as error:
+        dtype = jnp.dtype(name)
+    except TypeError:
+        dtype = None
+    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
-            f"dtype={name!r} is not a dtype; use 'float32', 'bfloat16' or 'float16'"
-        ) from error
+            f"{name!r} is not a type of floating point numbers; "
+            "use 'float32', 'bfloat16' or 'float16'"
+        )
+    return dtype
 
 
 def layer_norm(

@@ -5,12 +5,46 @@ bytes or n-grams per token, ``D`` model width, ``E`` output width, ``S`` spans p
 """
 
 import dataclasses
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+AnyArray = Array | np.ndarray
+"""A JAX array, or a numpy array of the host that is to become one."""
 
-@jax.tree_util.register_dataclass
+T = TypeVar("T")
+
+
+def register_pytree(cls: type[T]) -> type[T]:
+    """Makes a frozen dataclass a pytree whose fields are its children; usable as a decorator.
+
+    Unlike :func:`jax.tree_util.register_dataclass`, unflattening does not call the constructor.
+    JAX puts all kinds of things into a tree on the way (shapes, shardings, axis numbers, arrays
+    with an axis more under ``vmap`` and ``scan``), so what the constructor checks may not hold.
+    """
+    names = tuple(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]
+
+    def flatten(value: T) -> tuple[tuple[Any, ...], None]:
+        return tuple(getattr(value, name) for name in names), None
+
+    def flatten_with_keys(value: T) -> tuple[tuple[tuple[Any, Any], ...], None]:
+        keys = (jax.tree_util.GetAttrKey(name) for name in names)
+        return tuple(zip(keys, flatten(value)[0], strict=True)), None
+
+    def unflatten(_: None, children: Any) -> T:
+        value = object.__new__(cls)
+        for name, child in zip(names, children, strict=True):
+            object.__setattr__(value, name, child)
+        return value
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
+
+
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextBatch:
     """A batch of tokenized texts, as the host hands it to a model.
@@ -27,21 +61,31 @@ class TextBatch:
         spans: pooling masks, one per wanted vector, ``[B, S, L]``.
     """
 
-    ids: Int[Array, "B L"]
-    mask: Bool[Array, "B L"]
-    type_ids: Int[Array, "B L"] | None = None
-    units: Int[Array, "B L C"] | None = None
-    unit_mask: Bool[Array, "B L C"] | None = None
-    positions: Int[Array, "B L"] | None = None
-    segment_ids: Int[Array, "B L"] | None = None
-    spans: Bool[Array, "B S L"] | None = None
+    ids: Int[AnyArray, "B L"]
+    mask: Bool[AnyArray, "B L"]
+    type_ids: Int[AnyArray, "B L"] | None = None
+    units: Int[AnyArray, "B L C"] | None = None
+    unit_mask: Bool[AnyArray, "B L C"] | None = None
+    positions: Int[AnyArray, "B L"] | None = None
+    segment_ids: Int[AnyArray, "B L"] | None = None
+    spans: Bool[AnyArray, "B S L"] | None = None
 
     def replace(self, **changes: object) -> "TextBatch":
         """Returns a copy with some fields changed."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
+    def with_states(self, states: Float[Array, "B L D"]) -> "Hidden":
+        """Returns states of these tokens, with what encoders and poolings need to know of them."""
+        return Hidden(
+            states=states,
+            mask=jnp.asarray(self.mask),
+            positions=_on_device(self.positions),
+            segment_ids=_on_device(self.segment_ids),
+            type_ids=_on_device(self.type_ids),
+        )
 
-@jax.tree_util.register_dataclass
+
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hidden:
     """States of a batch on their way through a model.
@@ -69,7 +113,7 @@ class Hidden:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
-@jax.tree_util.register_dataclass
+@register_pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextOutput:
     """What a model returns.
@@ -82,3 +126,7 @@ class TextOutput:
 
     vectors: Float[Array, "B *S E"] | None
     hidden: Hidden
+
+
+def _on_device(array: AnyArray | None) -> Array | None:
+    return None if array is None else jnp.asarray(array)

@@ -6,6 +6,7 @@ Building a model from its config looks each type up by name in a table (see
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,9 +16,11 @@ FORMAT_VERSION = 1
 _SLOTS = ("tokenizer", "embedding", "encoder", "pooling", "heads")
 
 
-@dataclasses.dataclass(frozen=True, init=False)
+@dataclasses.dataclass(frozen=True, init=False, eq=False)
 class Part:
     """One part of a model: the name of a type and the keyword arguments it is built with.
+
+    Options are JSON types or parts; lists become tuples, objects with a ``"type"`` become parts.
 
     Example:
         >>> Part("Dense", in_features=384, out_features=128)
@@ -29,13 +32,17 @@ class Part:
 
     def __init__(self, type: str, /, **options: Any) -> None:
         if not isinstance(type, str) or not type:
-            raise ConfigError(f"Part type must be the name of a part, got {type!r}")
+            raise ConfigError(
+                f"the type of a part is its name, such as 'MeanPooling'; got {_short(type)}"
+            )
+        if "type" in options:
+            raise ConfigError(f"{type}: no option may be called 'type'; a config says so of parts")
         object.__setattr__(self, "type", type)
         object.__setattr__(
             self, "options", {name: _plain(value, name, type) for name, value in options.items()}
         )
 
-    def replace(self, **options: Any) -> "Part":
+    def replace(self, /, **options: Any) -> "Part":
         """Returns a copy with some options changed or added."""
         return Part(self.type, **{**self.options, **options})
 
@@ -49,16 +56,22 @@ class Part:
         """Reads what :meth:`to_dict` wrote; nested parts become parts again."""
         if isinstance(data, Part):
             return data
-        if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
+        if not isinstance(data, Mapping) or not _names_type(data):
             raise ConfigError(
                 f"{where} must be an object with a 'type', such as "
                 f'{{"type": "MeanPooling"}}; got {_short(data)}'
             )
-        options = {name: _from_data(value) for name, value in data.items() if name != "type"}
-        return cls(data["type"], **options)
+        return cls(data["type"], **{name: data[name] for name in data if name != "type"})
+
+    def __eq__(self, other: object) -> bool:
+        # As JSON, so that 1, 1.0 and True differ, as they do to the class that is built.
+        return isinstance(other, Part) and self._json() == other._json()
 
     def __hash__(self) -> int:
-        return hash(json.dumps(self.to_dict(), sort_keys=True))
+        return hash(self._json())
+
+    def _json(self) -> str:
+        return json.dumps(self.to_dict(), sort_keys=True)
 
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())
@@ -84,6 +97,8 @@ class ModelConfig:
     tokenizer: Part | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.heads, (list, tuple)):
+            raise ConfigError(f"heads must be a list of parts, got {_short(self.heads)}")
         object.__setattr__(self, "heads", tuple(self.heads))
         for slot in ("embedding", "encoder"):
             if getattr(self, slot) is None:
@@ -91,12 +106,13 @@ class ModelConfig:
         for slot, part in self.slots():
             if not isinstance(part, Part):
                 raise ConfigError(
-                    f"{slot} must be a textzoo.Part, such as Part('MeanPooling'); got {part!r}"
+                    f"{slot} must be a textzoo.Part, such as Part('MeanPooling'); "
+                    f"got {_short(part)}"
                 )
 
     def slots(self) -> Iterable[tuple[str, Part]]:
         """Yields (slot, part) for every filled slot; heads are ``heads[0]``, ``heads[1]``, ..."""
-        for slot in ("tokenizer", "embedding", "encoder", "pooling"):
+        for slot in _SLOTS[:-1]:
             part = getattr(self, slot)
             if part is not None:
                 yield slot, part
@@ -159,13 +175,13 @@ class ModelConfig:
         """Reads what :meth:`to_dict` wrote; unknown keys are refused."""
         if not isinstance(data, Mapping):
             raise ConfigError(f"a model config is a JSON object, got {_short(data)}")
-        _reject_unknown(data, ("format_version", *_SLOTS), "model config")
         version = data.get("format_version")
         if version != FORMAT_VERSION:
             raise ConfigError(
                 f"model config has format_version {version!r}; this textzoo reads "
                 f"{FORMAT_VERSION}. Install the version of textzoo that wrote it."
             )
+        _reject_unknown(data, ("format_version", *_SLOTS), "a model config")
         heads = data.get("heads") or []
         if not isinstance(heads, list):
             raise ConfigError(f"heads must be a list of parts, got {_short(heads)}")
@@ -175,7 +191,10 @@ class ModelConfig:
             if data.get(slot) is not None
         }
         if "embedding" not in parts:
-            raise ConfigError("model config has no embedding; every model needs one")
+            raise ConfigError(
+                "the model config has no embedding; every model needs one, such as "
+                '{"type": "SubwordEmbedding", "vocab_size": 30522, "width": 384}'
+            )
         return cls(
             **parts,
             heads=tuple(
@@ -187,17 +206,27 @@ class ModelConfig:
 def _reject_unknown(names: Iterable[str], known: tuple[str, ...], where: str) -> None:
     for name in names:
         if name not in known:
-            raise ConfigError(f"{where} has no {name!r}; {closest(name, known)}")
+            raise ConfigError(f"{where} has no slot {name!r}; {closest(name, known)}")
 
 
 def _plain(value: object, name: str, part: str) -> Any:
-    """Checks that an option is made of JSON types (and parts), and freezes lists to tuples."""
+    """Checks that an option is made of JSON types and parts, in the form JSON gives it back."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"option {name!r} of {part} is {value}, which JSON has no number for")
     if value is None or isinstance(value, (bool, int, float, str, Part)):
         return value
     if isinstance(value, (list, tuple)):
         return tuple(_plain(item, name, part) for item in value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, name, part) for key, item in value.items()}
+        if _names_type(value):
+            return Part.from_dict(value, where=f"option {name!r} of {part}")
+        for key in value:
+            if not isinstance(key, str):
+                raise ConfigError(
+                    f"option {name!r} of {part} has the key {key!r}; keys of JSON objects are "
+                    f"strings, write {str(key)!r}"
+                )
+        return {key: _plain(item, name, part) for key, item in value.items()}
     raise ConfigError(
         f"option {name!r} of {part} is a {type(value).__name__}; options are JSON types "
         "(numbers, strings, booleans, lists, objects). Write a dtype as 'bfloat16', an "
@@ -215,14 +244,9 @@ def _to_data(value: Any) -> Any:
     return value
 
 
-def _from_data(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        if isinstance(value.get("type"), str):
-            return Part.from_dict(value)
-        return {key: _from_data(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return tuple(_from_data(item) for item in value)
-    return value
+def _names_type(data: Mapping[Any, Any]) -> bool:
+    """Whether an object of a config stands for a part."""
+    return isinstance(data.get("type"), str) and bool(data["type"])
 
 
 def _short(value: object, limit: int = 60) -> str:

@@ -35,12 +35,27 @@ class TextInputError(TextzooError, ValueError):
     """Input that is not text, or cannot be encoded as UTF-8."""
 
 
+class DataError(TextzooError, ValueError):
+    """A data file that is missing, damaged or empty, or lacks a column."""
+
+
+class ResumeError(TextzooError, ValueError):
+    """A directory was begun with another corpus, model or options, so it cannot be continued."""
+
+
+class TruncationWarning(UserWarning):
+    """Texts were longer than the model takes, and the ends of them are not in the vectors."""
+
+
 def closest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Returns a half-sentence with the names nearest to ``name``, for the end of a message."""
     candidates = sorted(known)
-    matches = difflib.get_close_matches(name, candidates, n=count, cutoff=0.5)
+    if not candidates:
+        return "there are none."
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(str(name).lower(), by_lower, n=count, cutoff=0.5)
     if matches:
-        return "did you mean " + " or ".join(repr(match) for match in matches) + "?"
+        return "did you mean " + " or ".join(repr(by_lower[match]) for match in matches) + "?"
     if len(candidates) <= 12:
         return "known: " + ", ".join(candidates) + "."
     return f"{len(candidates)} are known, none of them similar."

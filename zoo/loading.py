@@ -147,4 +147,4 @@ def _unrevised(directory: Path, revision: str | None) -> Path:
 
 
 def _encoder(bundle: Bundle) -> TextEncoder:
-    return TextEncoder(bundle)
+    return TextEncoder.from_bundle(bundle)

@@ -23,8 +23,10 @@ def register_module(cls: type) -> type:
     uses it is loaded in a new process: loading never runs code that came with a file.
 
     Raises:
-        ConfigError: the name is taken by another class.
+        ConfigError: the name is taken by another class, or this is not a class.
     """
+    if not isinstance(cls, type):
+        raise ConfigError(f"register_module takes a class, got {cls!r}; write a class of it")
     name = cls.__name__
     known = known_parts().get(name)
     # A class of the same name from the same place is a notebook cell or module run again.
@@ -138,8 +140,12 @@ def accepts_option(part: Part, name: str) -> bool:
 
 
 def _parameters(make: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    # The metaclass of nnx modules hides the signature of a class; its __init__ shows it.
-    return inspect.signature(make.__init__ if isinstance(make, type) else make).parameters
+    if not isinstance(make, type):
+        return inspect.signature(make).parameters
+    # The metaclass of nnx modules hides the signature of a class; its __init__ shows it, except
+    # that of object, which claims to take anything.
+    init: Callable[..., Any] = getattr(make, "__init__")  # noqa: B009
+    return {} if init is object.__init__ else inspect.signature(init).parameters
 
 
 def _lookup(name: str, where: str) -> type:
@@ -159,4 +165,6 @@ def _build_nested(value: Any, where: str, rngs: nnx.Rngs | None) -> Any:
         return tuple(
             _build_nested(item, f"{where}[{index}]", rngs) for index, item in enumerate(value)
         )
+    if isinstance(value, Mapping):
+        return {key: _build_nested(item, f"{where}[{key!r}]", rngs) for key, item in value.items()}
     return value

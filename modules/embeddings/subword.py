@@ -38,6 +38,9 @@ class SubwordEmbedding(nnx.Module):
         self, vocab_size: int, width: int, *, factor_dim: int | None = None, scale: float = 1.0,
         dtype: DtypeName = None, param_dtype: str = "float32", rngs: nnx.Rngs,
     ) -> None:  # fmt: skip
+        for name, size in (("vocab_size", vocab_size), ("width", width)):
+            if size < 1:
+                raise ValueError(f"{name}={size}; use 1 or more")
         self.vocab_size = vocab_size
         self.width = width
         self.scale = scale
@@ -64,13 +67,7 @@ class SubwordEmbedding(nnx.Module):
             states = states * jnp.asarray(self.scale, states.dtype)
         if self.projection is not None:
             states = self.projection(states)
-        return Hidden(
-            states=states,
-            mask=batch.mask,
-            positions=batch.positions,
-            segment_ids=batch.segment_ids,
-            type_ids=batch.type_ids,
-        )
+        return batch.with_states(states)
 
     def attend(self, states: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
         """Scores every row of the table against the states: the tied output layer, float32."""

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from textzoo.modules.functional import activation
+from textzoo.modules.functional import activation as get_activation
 from textzoo.modules.parameters import DtypeName, linear
 
 
@@ -27,7 +27,7 @@ class Dense(nnx.Module):
         activation: str = "identity", dtype: DtypeName = None, param_dtype: str = "float32",
         rngs: nnx.Rngs,
     ) -> None:  # fmt: skip
-        self.activation = activation
+        self._activation = get_activation(activation)
         self.linear = linear(
             in_features, out_features, axes=("embed", None), use_bias=use_bias, dtype=dtype,
             param_dtype=param_dtype, rngs=rngs,
@@ -35,14 +35,15 @@ class Dense(nnx.Module):
 
     def __call__(self, vectors: Float[Array, "*B D"]) -> Float[Array, "*B E"]:
         """Maps every vector."""
-        return activation(self.activation)(self.linear(vectors))
+        return self._activation(self.linear(vectors))
 
 
 class Normalize(nnx.Module):
-    """``x / max(||x||_2, 1e-12)`` in float32; a zero vector stays zero."""
+    """``x / max(||x||_2, 1e-12)`` in float32; a zero vector stays zero, with zero gradient."""
 
     def __call__(self, vectors: Float[Array, "*B E"]) -> Float[Array, "*B E"]:
         """Gives every vector length one."""
         x = vectors.astype(jnp.float32)
         squared = jnp.square(x).sum(axis=-1, keepdims=True)
-        return x * jax.lax.rsqrt(jnp.maximum(squared, 1e-24))
+        # The equation's gradient at zero is 1e12, which one empty text would send into training.
+        return x * jnp.where(squared == 0, 0, jax.lax.rsqrt(jnp.maximum(squared, 1e-24)))

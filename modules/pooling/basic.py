@@ -5,16 +5,17 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from textzoo.modules.functional import masked_mean, masked_sum
-from textzoo.modules.types import Hidden
+from textzoo.modules.types import AnyArray, Hidden
 
 Mask = Bool[Array, "B *S L"]
+Spans = Bool[AnyArray, "B S L"]
 Vectors = Float[Array, "B *S D"]
 
 
 class MeanPooling(nnx.Module):
     """``sum_t m_t h_t / sum_t m_t``; zeros where the mask is empty."""
 
-    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+    def __call__(self, hidden: Hidden, spans: Spans | None = None) -> Vectors:
         """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
         return masked_mean(hidden.states, pooling_mask(hidden, spans))
 
@@ -22,7 +23,7 @@ class MeanPooling(nnx.Module):
 class MeanSqrtLengthPooling(nnx.Module):
     """``sum_t m_t h_t / sqrt(sum_t m_t)``; zeros where the mask is empty."""
 
-    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+    def __call__(self, hidden: Hidden, spans: Spans | None = None) -> Vectors:
         """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
         mask = pooling_mask(hidden, spans)
         count = mask.astype(jnp.float32).sum(axis=-1, keepdims=True)
@@ -32,20 +33,25 @@ class MeanSqrtLengthPooling(nnx.Module):
 class WeightedMeanPooling(nnx.Module):
     """``sum_t w_t m_t h_t / sum_t w_t m_t`` with ``w_t = 1, 2, 3, ...`` (SGPT, Muennighoff 2022).
 
-    Positions count within the text, also when only a span of it is pooled.
+    Positions count the real tokens of the text, also when only a span of it is pooled; a batch
+    that brings positions has them counted for it.
     """
 
-    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+    def __call__(self, hidden: Hidden, spans: Spans | None = None) -> Vectors:
         """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
         mask = pooling_mask(hidden, spans)
-        weights = jnp.arange(1, mask.shape[-1] + 1, dtype=jnp.float32)
-        return masked_mean(hidden.states, mask * weights)
+        if hidden.positions is None:
+            weights = jnp.cumsum(hidden.mask, axis=-1)
+        else:
+            weights = jnp.asarray(hidden.positions) + 1
+        weights = weights.reshape(mask.shape[0], *(1,) * (mask.ndim - 2), mask.shape[-1])
+        return masked_mean(hidden.states, mask * weights.astype(jnp.float32))
 
 
 class MaxPooling(nnx.Module):
     """The largest value of each feature over the tokens; zeros where the mask is empty."""
 
-    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+    def __call__(self, hidden: Hidden, spans: Spans | None = None) -> Vectors:
         """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
         mask = pooling_mask(hidden, spans)
         states = hidden.states.astype(jnp.float32)
@@ -58,7 +64,7 @@ class MaxPooling(nnx.Module):
 class ClsPooling(nnx.Module):
     """The first real token of the text or span; zeros where the mask is empty."""
 
-    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+    def __call__(self, hidden: Hidden, spans: Spans | None = None) -> Vectors:
         """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
         mask = pooling_mask(hidden, spans)
         return masked_sum(hidden.states, mask & (jnp.cumsum(mask, axis=-1) == 1))
@@ -67,7 +73,7 @@ class ClsPooling(nnx.Module):
 class LastPooling(nnx.Module):
     """The last real token of the text or span; zeros where the mask is empty."""
 
-    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+    def __call__(self, hidden: Hidden, spans: Spans | None = None) -> Vectors:
         """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
         mask = pooling_mask(hidden, spans)
         after = jnp.cumsum(mask[..., ::-1], axis=-1)[..., ::-1]
@@ -91,15 +97,22 @@ class LayerMeanPooling(nnx.Module):
             raise ValueError("layers is empty; name at least one, e.g. layers=(1, -1)")
         self.layer_indices = tuple(layers)
 
-    def __call__(self, hidden: Hidden, spans: Bool[Array, "B S L"] | None = None) -> Vectors:
+    def __call__(self, hidden: Hidden, spans: Spans | None = None) -> Vectors:
         """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
         if hidden.layers is None:
             raise ValueError("LayerMeanPooling needs Hidden.layers; call the encoder with "
                              "return_layers=True")  # fmt: skip
+        count = len(hidden.layers)
+        for index in self.layer_indices:
+            if not -count <= index < count:
+                raise ValueError(
+                    f"layers={self.layer_indices} names layer {index}, but there are {count}; "
+                    f"use {-count} to {count - 1}, where 0 is the embedding output"
+                )
         chosen = [hidden.layers[index].astype(jnp.float32) for index in self.layer_indices]
-        return masked_mean(sum(chosen) / len(chosen), pooling_mask(hidden, spans))
+        return masked_mean(jnp.stack(chosen).mean(axis=0), pooling_mask(hidden, spans))
 
 
-def pooling_mask(hidden: Hidden, spans: Bool[Array, "B S L"] | None) -> Mask:
+def pooling_mask(hidden: Hidden, spans: Spans | None) -> Mask:
     """The mask to pool with: the text's own, or those of its spans without their padding."""
-    return hidden.mask if spans is None else spans & hidden.mask[:, None]
+    return hidden.mask if spans is None else jnp.asarray(spans) & hidden.mask[:, None]
