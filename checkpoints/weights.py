@@ -5,7 +5,7 @@ import json
 import mmap
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +95,6 @@ def fill(model: Any, arrays: Mapping[str, np.ndarray], *, source: str) -> Any:
     for variable, array in zip(variables.values(), jax.device_put(host), strict=True):
         variable.set_value(array)
     return model
-
-
-def model_from_parameters(
-    make: Callable[[], nnx.Module], arrays: Mapping[str, np.ndarray], *, source: str
-) -> Any:
-    """Builds a model for its shapes alone, and fills it: see :func:`fill`."""
-    return fill(nnx.eval_shape(make), arrays, source=source)
 
 
 def check_fit(

@@ -188,7 +188,7 @@ def test_models_of_other_libraries_are_not_overwritten(bundle, tmp_path):
         (lambda d: d["model"]["embedding"].update(widht=3), ConfigError,
          "embedding: SubwordEmbedding has no option 'widht'; did you mean 'width'"),
         (lambda d: d["model"].update(auto_map={"AutoModel": "evil.Evil"}), ConfigError,
-         "model config has no 'auto_map'"),
+         "a model config has no slot 'auto_map'"),
         (lambda d: d.update(auto_map={"AutoModel": "evil.Evil"}), ConfigError, "no 'auto_map'"),
         (lambda d: d["model"]["encoder"].update(type="evil.Evil"), ConfigError,
          "no part is named 'evil.Evil'"),
