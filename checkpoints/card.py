@@ -39,7 +39,7 @@ def make_card(
         "## Parts\n\n" + _table(("slot", "part", "options"), _parts(config)),
     ]
     if spec is not None and spec.results:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (r.task, r.metric, f"{r.value:g}", f"`{r.command}`", r.date, r.note)
             for r in spec.results
         ]

@@ -7,6 +7,8 @@ from textzoo.checkpoints import hub
 from textzoo.errors import HubError, UnknownModelError
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
+constants = pytest.importorskip("huggingface_hub.constants")
+errors = pytest.importorskip("huggingface_hub.errors")
 COMMIT, OLD = "c" * 40, "0" * 40
 
 
@@ -36,7 +38,7 @@ def no_download(monkeypatch):
 
 @pytest.fixture
 def offline(monkeypatch, no_download):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 def test_cached_model_is_found_without_network_or_package(tmp_path, monkeypatch):
@@ -109,12 +111,11 @@ def failing_download(monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
 
 
 def test_unknown_model_of_the_hub_is_unknown(tmp_path, monkeypatch):
-    errors = huggingface_hub.errors
     error = errors.RepositoryNotFoundError.__new__(errors.RepositoryNotFoundError)
     failing_download(monkeypatch, error)
     with pytest.raises(UnknownModelError, match="the hub knows no such model"):
@@ -134,7 +135,7 @@ def test_download_leaves_out_what_is_not_read(tmp_path, monkeypatch):
         asked.update(options, repo_id=repo_id)
         return str(tmp_path)
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert hub.find("org/name", revision="v1", cache_dir=tmp_path) == tmp_path
     assert asked["repo_id"] == "org/name" and asked["revision"] == "v1"

@@ -18,7 +18,7 @@ from textzoo.modules import SubwordTokenizer
 from textzoo.parts import build
 from textzoo.spec import ModelSpec, Weights
 
-huggingface_hub = pytest.importorskip("huggingface_hub")
+constants = pytest.importorskip("huggingface_hub.constants")
 COMMIT = "c" * 40
 TEXTS = ["w1 w2", "w3", "w4 w1 w5"]
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -59,7 +59,7 @@ def world(tmp_path, monkeypatch):
     """An empty working directory, an empty cache, no network, and the registry as it came."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     textzoo.list_models()
     monkeypatch.setattr(registry, "_models", dict(registry._models))
     monkeypatch.setattr(loading, "_bundled", lambda name: tmp_path / "bundled" / name)

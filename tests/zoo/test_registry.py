@@ -170,3 +170,21 @@ def test_import_and_look_up_load_neither_families_nor_jax_too_early():
         "assert 'textzoo.families.bert' in sys.modules; assert 'flax' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_name_of_ours_is_taken_before_our_families_are_loaded():
+    code = """if True:
+        import textzoo
+        def bert_base_uncased(**overrides):
+            'Not that one.'
+        spec = textzoo.ModelSpec(
+            summary="x", paper="x", kind="word", parameters=1, width=1, dimension=1, max_length=1,
+            license="x", status="architecture-only", training_data="x")
+        try:
+            textzoo.register_model(spec)(bert_base_uncased)
+        except ValueError as error:
+            assert "exists already (textzoo.families.bert)" in str(error), error
+        else:
+            raise AssertionError("registered")
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
