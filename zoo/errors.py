@@ -27,8 +27,24 @@ class WeightsError(TextzooError, ValueError):
     """Weights that are missing, damaged, or do not fit the model they are meant for."""
 
 
+class HubError(TextzooError, OSError):
+    """A hub model that is not in the local cache and cannot be downloaded."""
+
+
 class TextInputError(TextzooError, ValueError):
     """Input that is not text, or cannot be encoded as UTF-8."""
+
+
+class DataError(TextzooError, ValueError):
+    """A data file that is missing, damaged or empty, or lacks a column."""
+
+
+class ResumeError(TextzooError, ValueError):
+    """A directory was begun with another corpus, model or options, so it cannot be continued."""
+
+
+class TruncationWarning(UserWarning):
+    """Texts were longer than the model takes, and the ends of them are not in the vectors."""
 
 
 def closest(name: str, known: Iterable[str], count: int = 3) -> str:

@@ -18,8 +18,9 @@ class Tokenized:
         ids: token ids of all texts, one after the other, int32.
         starts: first token of each text, and the total at the end, int64 ``[N + 1]``.
         truncated: True for texts that were cut to the tokenizer's ``max_length``, ``[N]``.
-        offsets: first and past-the-end character of each token, ``[tokens, 2]``, when asked for;
-            tokens that stand for no characters (``[CLS]``) have equal ends.
+        offsets: first and past-the-end character of each token, ``[tokens, 2]``, when asked for.
+            Tokens that stand for no characters (``[CLS]``) or for white space alone have equal
+            ends; other tokens neither begin nor end with white space.
     """
 
     ids: np.ndarray
@@ -52,6 +53,34 @@ class Tokenized:
         ids[mask] = self.ids[sources[mask[: len(rows)]]]
         return TextBatch(ids=ids, mask=mask)
 
+    def select(self, rows: np.ndarray) -> "Tokenized":
+        """Returns the chosen texts, in the order of ``rows``."""
+        lengths = self.lengths[rows]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        source = np.repeat(self.starts[rows] - starts[:-1], lengths) + np.arange(starts[-1])
+        return Tokenized(
+            ids=self.ids[source],
+            starts=starts,
+            truncated=self.truncated[rows],
+            offsets=None if self.offsets is None else self.offsets[source],
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence["Tokenized"]) -> "Tokenized":
+        """Joins the texts of several; all of them have offsets, or none."""
+        if len(parts) == 1:
+            return parts[0]
+        lengths = np.concatenate([np.zeros(0, np.int64), *(part.lengths for part in parts)])
+        offsets = [part.offsets for part in parts if part.offsets is not None]
+        if len(offsets) not in (0, len(parts)):
+            raise ValueError("some parts have offsets and some have none; tokenize them alike")
+        return Tokenized(
+            ids=np.concatenate([np.zeros(0, np.int32), *(part.ids for part in parts)]),
+            starts=np.concatenate([[0], np.cumsum(lengths)]),
+            truncated=np.concatenate([np.zeros(0, bool), *(part.truncated for part in parts)]),
+            offsets=np.concatenate(offsets) if offsets else None,
+        )
+
     def offsets_of(self, row: int) -> np.ndarray:
         """Character offsets of one text, ``[tokens, 2]``."""
         if self.offsets is None:
@@ -80,14 +109,26 @@ class Tokenizer(Protocol):
         ...
 
 
-def check_texts(texts: Sequence[object]) -> None:
-    """Raises for the first item that is not a string or cannot be written as UTF-8."""
-    for index, text in enumerate(texts):
+def check_texts(texts: Sequence[object], *, first: int = 0) -> None:
+    """Raises for the first item that is not a string or cannot be written as UTF-8.
+
+    Args:
+        texts: the items.
+        first: number of the first item, for messages.
+
+    Raises:
+        TypeError: an item is not a string.
+        ValueError: a string has a lone surrogate.
+    """
+    for index, text in enumerate(texts, first):
         if not isinstance(text, str):
+            hint = "decode it first, e.g. .decode('utf-8')" if isinstance(text, bytes) else (
+                "convert it, or leave the row out")  # fmt: skip
             raise TypeError(
-                f"texts[{index}] is {type(text).__name__} ({text!r:.40}), expected str; "
-                "convert it, or leave the row out"
+                f"texts[{index}] is {type(text).__name__} ({text!r:.40}), expected str; {hint}"
             )
+        if text.isascii():  # known without looking at the characters
+            continue
         try:
             text.encode()
         except UnicodeEncodeError as error:

@@ -1,55 +1,75 @@
 """WordPiece, byte-level BPE and Unigram tokenizers, from a ``tokenizer.json`` file."""
 
 import itertools
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tokenizers
 
 from textzoo.modules.tokenizers.base import Tokenized, check_texts
+from textzoo.modules.tokenizers.offsets import tidy_offsets
 
 FILE_NAME = "tokenizer.json"
+
+# The library's result of a text takes a hundred times the memory of its ids, so long inputs are
+# tokenized in pieces: enough texts to keep every core busy, and no more.
+_PIECE_TEXTS = 2048
+_PIECE_CHARACTERS = 1 << 21
 
 
 class SubwordTokenizer:
     """A tokenizer of the ``tokenizers`` library with a maximal length.
 
+    It may be called from several threads at once. An empty text, or one of nothing but white
+    space, is its special tokens alone; without special tokens it has no tokens.
+
     Args:
-        tokenizer: the library's tokenizer; its padding and truncation settings are replaced.
+        tokenizer: the library's tokenizer, which is left as it is: padding and truncation are set
+            on a copy.
         max_length: longer texts are cut to this many tokens, special tokens included.
         add_special_tokens: whether to add ``[CLS]``, ``[SEP]`` and the like.
-        drop_unknown: leave out tokens that are not in the vocabulary (static models).
+        drop_unknown: leave out tokens that are not in the vocabulary (static models). They count
+            towards ``max_length``, because they are dropped after the text was cut.
+        lowercase: lower the case of texts first (sentence-transformers' ``do_lower_case``), letter
+            by letter, so that offsets stay right.
     """
 
     def __init__(
-        self,
-        tokenizer: tokenizers.Tokenizer,
-        *,
-        max_length: int = 512,
-        add_special_tokens: bool = True,
-        drop_unknown: bool = False,
-    ) -> None:
-        if max_length < 1:
-            raise ValueError(f"max_length={max_length} leaves no room for a token; use 1 or more")
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length)
+        self, tokenizer: tokenizers.Tokenizer, *, max_length: int = 512,
+        add_special_tokens: bool = True, drop_unknown: bool = False, lowercase: bool = False,
+    ) -> None:  # fmt: skip
+        special = tokenizer.num_special_tokens_to_add(False) if add_special_tokens else 0
+        if max_length <= special:
+            raise ValueError(
+                f"max_length={max_length} leaves no room for text beside {special} special tokens; "
+                f"use {special + 1} or more"
+            )
+        if tokenizer.padding is not None or not _cuts_at(tokenizer, max_length) or lowercase:
+            tokenizer = tokenizers.Tokenizer.from_str(tokenizer.to_str())
+            _configure(tokenizer, max_length)
+        if lowercase:
+            _add_lowercase(tokenizer)
         self._tokenizer = tokenizer
         self.max_length = max_length
         self.add_special_tokens = add_special_tokens
+        self.drop_unknown = drop_unknown
+        self.lowercase = lowercase
         self.vocab_size = max(tokenizer.get_vocab().values(), default=-1) + 1
-        self._unknown = tokenizer.token_to_id(_unknown_token(tokenizer)) if drop_unknown else None
+        self._unknown = _unknown_id(tokenizer) if drop_unknown else None
 
     @classmethod
     def from_directory(
-        cls,
-        directory: Path,
-        *,
-        max_length: int = 512,
-        add_special_tokens: bool = True,
-        drop_unknown: bool = False,
-    ) -> "SubwordTokenizer":
-        """Reads ``tokenizer.json`` in ``directory``."""
+        cls, directory: Path, *, max_length: int = 512, add_special_tokens: bool = True,
+        drop_unknown: bool = False, lowercase: bool = False,
+    ) -> "SubwordTokenizer":  # fmt: skip
+        """Reads ``tokenizer.json`` in ``directory``.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is not a tokenizer's file.
+        """
         path = Path(directory) / FILE_NAME
         if not path.is_file():
             raise FileNotFoundError(
@@ -60,9 +80,11 @@ class SubwordTokenizer:
             tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises plain Exception
             raise ValueError(f"{path} is not a tokenizer file: {error}") from error
+        if max_length >= 1:
+            _configure(tokenizer, max_length)  # nobody else has it, so no copy is needed
         return cls(
             tokenizer, max_length=max_length, add_special_tokens=add_special_tokens,
-            drop_unknown=drop_unknown,
+            drop_unknown=drop_unknown, lowercase=lowercase,
         )  # fmt: skip
 
     def save(self, directory: Path) -> None:
@@ -77,21 +99,30 @@ class SubwordTokenizer:
             ValueError: a string has a lone surrogate.
         """
         texts = list(texts)
+        check_texts(texts)
+        parts = [self._tokenize(piece, return_offsets) for piece in _pieces(texts)]
+        return Tokenized.concatenate(parts) if parts else self._tokenize([], return_offsets)
+
+    def _tokenize(self, texts: list[str], return_offsets: bool) -> Tokenized:
         run = self._tokenizer.encode_batch if return_offsets else self._tokenizer.encode_batch_fast
-        try:
-            encodings = run(texts, add_special_tokens=self.add_special_tokens)
-        except (TypeError, UnicodeEncodeError):
-            check_texts(texts)
-            raise
+        encodings = run(texts, add_special_tokens=self.add_special_tokens)
         lists = [encoding.ids for encoding in encodings]
         starts = np.zeros(len(texts) + 1, np.int64)
         np.cumsum([len(ids) for ids in lists], out=starts[1:])
         ids = np.fromiter(itertools.chain.from_iterable(lists), np.int32, count=int(starts[-1]))
+        # Only a full row can have been cut; asking the library copies what was cut off.
+        truncated = np.array(
+            [
+                len(ids_of_text) >= self.max_length and bool(encoding.overflowing)
+                for ids_of_text, encoding in zip(lists, encodings, strict=True)
+            ],
+            bool,
+        )
         offsets = None
         if return_offsets:
             pairs = [np.asarray(e.offsets, np.int64).reshape(-1, 2) for e in encodings]
             offsets = np.concatenate([np.zeros((0, 2), np.int64), *pairs])
-        truncated = np.array([bool(e.overflowing) for e in encodings], bool)
+            offsets = tidy_offsets(offsets, starts, texts)
         tokenized = Tokenized(ids=ids, starts=starts, truncated=truncated, offsets=offsets)
         return tokenized if self._unknown is None else _drop(tokenized, self._unknown)
 
@@ -107,9 +138,52 @@ class SubwordTokenizer:
         """Text of token ids, without special tokens."""
         return self._tokenizer.decode(list(ids))
 
+    def __repr__(self) -> str:
+        kind = type(self._tokenizer.model).__name__
+        return f"SubwordTokenizer({kind}, {self.vocab_size} ids, max_length={self.max_length})"
 
-def _unknown_token(tokenizer: tokenizers.Tokenizer) -> str:
-    return getattr(tokenizer.model, "unk_token", None) or "[UNK]"
+
+def _pieces(texts: list[str]) -> Iterator[list[str]]:
+    start = characters = 0
+    for index, text in enumerate(texts):
+        full = index - start >= _PIECE_TEXTS or characters + len(text) > _PIECE_CHARACTERS
+        if full and index > start:
+            yield texts[start:index]
+            start, characters = index, 0
+        characters += len(text)
+    if start < len(texts):
+        yield texts[start:]
+
+
+def _configure(tokenizer: tokenizers.Tokenizer, max_length: int) -> None:
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length)
+
+
+def _cuts_at(tokenizer: tokenizers.Tokenizer, max_length: int) -> bool:
+    settings = tokenizer.truncation or {}
+    wanted = {"max_length": max_length, "stride": 0, "direction": "right"}
+    return all(settings.get(name) == value for name, value in wanted.items())
+
+
+def _add_lowercase(tokenizer: tokenizers.Tokenizer) -> None:
+    """Puts lower-casing before the tokenizer's own normalizer, unless it is there already."""
+    own, lower = tokenizer.normalizer, tokenizers.normalizers.Lowercase()
+    if own is None:
+        tokenizer.normalizer = lower
+        return
+    state = json.loads(own.__getstate__())
+    first = state["normalizers"][:1] if state["type"] == "Sequence" else [state]
+    if first != [{"type": "Lowercase"}]:
+        tokenizer.normalizer = tokenizers.normalizers.Sequence([lower, own])
+
+
+def _unknown_id(tokenizer: tokenizers.Tokenizer) -> int | None:
+    """The id that stands for what is not in the vocabulary; byte-level BPE has none."""
+    if isinstance(tokenizer.model, tokenizers.models.Unigram):
+        return json.loads(tokenizer.model.__getstate__())["unk_id"]
+    token = getattr(tokenizer.model, "unk_token", None)
+    return None if token is None else tokenizer.token_to_id(token)
 
 
 def _drop(tokenized: Tokenized, token_id: int) -> Tokenized:

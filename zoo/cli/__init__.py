@@ -1,0 +1,5 @@
+"""The ``textzoo`` command."""
+
+from textzoo.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,17 @@
+"""One file per family of models: their published sizes as presets.
+
+A preset is a function that returns a :class:`textzoo.ModelConfig`; its spec stands beside it.
+"""
+
+FAMILIES = (
+    "albert",
+    "bert",
+    "distilbert",
+    "electra",
+    "minilm",
+    "modernbert",
+    "mpnet",
+    "roberta",
+    "xlm_roberta",
+)
+"""Modules of this package that register models; imported on the first look-up."""

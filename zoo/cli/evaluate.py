@@ -1,0 +1,106 @@
+"""``textzoo evaluate``: how good a model is at a task."""
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from rich.table import Table
+
+from textzoo.cli.models import Dtype, Prompt, TruncateDim, load_model
+from textzoo.cli.terminal import status, stdout
+from textzoo.errors import DataError
+
+if TYPE_CHECKING:
+    from textzoo.evaluation import ClassificationResult, RetrievalResult, StsResult
+
+
+def evaluate(
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")],
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")],
+    /,
+    *,
+    data: Annotated[Path, tyro.conf.arg(aliases=["-d"], metavar="PATH")],
+    split: Annotated[str, tyro.conf.arg(metavar="NAME")] = "test",
+    prompt: Prompt = None,
+    truncate_dim: TruncateDim = None,
+    dtype: Dtype = "float32",
+    output: Annotated[
+        Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE", help_behavior_hint="")
+    ] = None,
+) -> int:
+    """Measures a model on a task and prints a table.
+
+    Similarity (Spearman over all pairs): stsb, sts (your own TSV: sentence1, sentence2, score).
+    Retrieval (nDCG@10, MRR@10, recall): scifact, limit_small, beir (your own BEIR folder).
+    Classification (a linear probe's accuracy): ag_news, sst2, trec, cr, mpqa, imdb_small,
+    classification (your own TSV: label, text).
+
+    Nothing is downloaded: --data is the task's folder, or one that holds it under its name.
+
+    Examples:
+      textzoo evaluate MODEL stsb --data datasets
+      textzoo evaluate MODEL beir --data my_corpus --split dev -o result.json
+      textzoo evaluate MODEL sts --data my_pairs.tsv
+
+    Args:
+        model: a name from "textzoo list", or a model directory.
+        task: one of those above.
+        data: folder with the task's files (.tsv, .jsonl, also .gz).
+        split: which part to score; a probe always trains on "train".
+        prompt: name of a prompt of the model; retrieval uses those for query and document.
+        truncate_dim: keep only the first dimensions of each vector.
+        dtype: what the model computes in.
+        output: also write the result as JSON.
+    """
+    from textzoo.evaluation import read_task
+    from textzoo.evaluation.run import evaluate_data
+
+    loaded = read_task(task, data, split)  # first: a wrong path should not cost a model
+    if output is not None and not output.absolute().parent.is_dir():
+        raise DataError(f"{output.absolute().parent} does not exist; --output needs its folder")
+    encoder = load_model(model, dtype)
+    with status(f"{task}: encoding"):
+        result = evaluate_data(encoder, loaded, prompt=prompt, truncate_dim=truncate_dim)
+    stdout().print(result_table(f"{encoder.name or model} on {task} ({split})", result))
+    if output is not None:
+        record = {"model": model, "task": task, "split": split, **result.to_dict()}
+        output.write_text(json_format.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def result_table(title: str, result: "StsResult | RetrievalResult | ClassificationResult") -> Table:
+    """Every field of a result, shares and correlations times 100."""
+    table = Table(title=title, show_edge=False, pad_edge=False, title_justify="left")
+    table.add_column("measure")
+    table.add_column("value", justify="right")
+    table.add_column("95%", justify="right", style="dim")
+    data = result.to_dict()
+    intervals = {name: value for name, value in data.items() if name.endswith("_interval")}
+    for name, value in data.items():
+        if name in intervals:
+            continue
+        interval = intervals.get(f"{name.removesuffix('_at_10')}_interval")
+        spread = "" if interval is None else " to ".join(map(_percent, interval))
+        if name == "recall_at":
+            for k, share in value.items():
+                table.add_row(f"recall@{k}", _percent(share), "")
+        elif name == "strength":
+            table.add_row("chosen C", ", ".join(f"{c:g}" for c in value), "")
+        else:
+            table.add_row(_label(name), _text(value), spread)
+    return table
+
+
+def _label(name: str) -> str:
+    return {"ndcg_at_10": "nDCG@10", "mrr_at_10": "MRR@10"}.get(name, name.replace("_", " "))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) or value is None:
+        return _percent(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{100 * value:.2f}"

@@ -1,0 +1,52 @@
+"""From the name of a task and a path to a result."""
+
+from pathlib import Path
+
+from textzoo.evaluation.classification import ClassificationResult, classification_probe
+from textzoo.evaluation.retrieval import RetrievalData, RetrievalResult, retrieval
+from textzoo.evaluation.scoring import SupportsEncode
+from textzoo.evaluation.sts import StsPairs, StsResult, sts
+from textzoo.evaluation.tasks import TaskData, read_task
+
+Result = StsResult | RetrievalResult | ClassificationResult
+
+
+def evaluate(
+    encoder: SupportsEncode,
+    task: str,
+    path: str | Path,
+    *,
+    split: str = "test",
+    prompt: str | None = None,
+    truncate_dim: int | None = None,
+) -> Result:
+    """Measures an encoder on a task.
+
+    Args:
+        encoder: anything with ``encode(list[str]) -> [N, E]``.
+        task: a key of :data:`textzoo.evaluation.TASKS`.
+        path: where its data is, see :func:`textzoo.evaluation.read_task`.
+        split: which part to score.
+        prompt: given to ``encode``; retrieval uses ``encode_query`` and ``encode_document``.
+        truncate_dim: given to ``encode`` when not ``None``.
+    """
+    return evaluate_data(
+        encoder, read_task(task, path, split), prompt=prompt, truncate_dim=truncate_dim
+    )
+
+
+def evaluate_data(
+    encoder: SupportsEncode,
+    data: TaskData,
+    *,
+    prompt: str | None = None,
+    truncate_dim: int | None = None,
+) -> Result:
+    """The same for data that is read already; its type tells the measurement."""
+    if isinstance(data, StsPairs):
+        return sts(encoder, data, prompt=prompt, truncate_dim=truncate_dim)
+    if isinstance(data, RetrievalData):
+        return retrieval(encoder, data.queries, data.corpus, data.qrels, truncate_dim=truncate_dim)
+    return classification_probe(
+        encoder, data.train, data.test, prompt=prompt, truncate_dim=truncate_dim
+    )
