@@ -5,14 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from flax import nnx
 
 from textzoo.checkpoints import weights
 from textzoo.checkpoints.bundle import Bundle
 from textzoo.checkpoints.conversion.table import Rule, convert
 from textzoo.config import ModelConfig
 from textzoo.modules import Tokenizer
-from textzoo.parts import build
 from textzoo.settings import EncoderSettings
 
 
@@ -49,7 +47,7 @@ def assemble(
         ConfigError: a part refuses its options.
         WeightsError: the tensors do not fit the model.
     """
-    model = nnx.eval_shape(lambda: build(config, rngs=nnx.Rngs(0)))
+    model = weights.abstract_model(config)
     shapes = weights.parameter_shapes(model)
     arrays: dict[str, np.ndarray] = {}
     for source in sources:
