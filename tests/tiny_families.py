@@ -1,14 +1,17 @@
 """One or two tiny models per family, batches for them, and tokenizers. No torch here."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
 import tokenizers
 from flax import nnx
+from safetensors.numpy import save_file
 
 from textzoo.modules import TextBatch
 
+GOLDEN = Path(__file__).parent / "golden"
 VOCAB = 90
 
 _BERT = dict(
@@ -166,3 +169,18 @@ def make_texts(count=12, seed=0, longest=30):
         for _ in range(count - 1)
     ]
     return [*texts, ""]
+
+
+def write_golden(name, directory):
+    """Writes the directory that transformers would; returns what it gives for a batch."""
+    with np.load(GOLDEN / f"{name}.npz") as data:
+        stored = dict(data)
+    (directory / "config.json").write_text(str(stored["config"]))
+    tensors = {
+        key.removeprefix("weights/"): array.astype(np.float32)
+        for key, array in stored.items()
+        if key.startswith("weights/")
+    }
+    save_file(tensors, directory / "model.safetensors")
+    write_tokenizer(directory, json.loads(str(stored["config"]))["model_type"])
+    return stored["ids"].astype(np.int32), stored["mask"], stored["states"]
