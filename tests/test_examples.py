@@ -1,8 +1,7 @@
-"""The examples in docstrings and the README run."""
+"""The examples in docstrings run; tests/test_readme.py runs those of the README."""
 
 import doctest
 import importlib
-import re
 from pathlib import Path
 
 import pytest
@@ -32,12 +31,3 @@ def test_examples_in_docstrings_show_what_happens(name, tmp_path, monkeypatch):
     results = doctest.testmod(importlib.import_module(name))
     assert results.attempted > 0, "the examples were not found"
     assert results.failed == 0
-
-
-def test_examples_in_the_readme_run_one_after_the_other(tmp_path, monkeypatch):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "__readme__"}
-    for block in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        line = text[: block.start(1)].count("\n")
-        exec(compile("\n" * line + block[1], str(ROOT / "README.md"), "exec"), names)

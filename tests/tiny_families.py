@@ -1,13 +1,17 @@
 """One or two tiny models per family, batches for them, and tokenizers. No torch here."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
 import tokenizers
 from flax import nnx
+from safetensors.numpy import save_file
+
 from textzoo.modules import TextBatch
 
+GOLDEN = Path(__file__).parent / "golden"
 VOCAB = 90
 
 _BERT = dict(
@@ -62,12 +66,13 @@ CASES = {
         | dict(
             embedding_size=32,
             num_hidden_layers=4,
+            intermediate_size=32,
             num_hidden_groups=2,
             inner_group_num=2,
             hidden_act="relu",
         ),
     ),
-    "mpnet": ("mpnet", {**_ROBERTA, "max_position_embeddings": 162}),
+    "mpnet": ("mpnet", {**_ROBERTA, "max_position_embeddings": 142}),
     "modernbert": ("modernbert", _MODERNBERT),
     "modernbert_biased": (
         "modernbert",
@@ -84,6 +89,9 @@ CASES = {
 """Model type and config of each case."""
 
 CASES["mpnet"][1].pop("type_vocab_size")
+
+GOLDEN_CASES = [name for name in CASES if name not in ("bert_tanh", "electra_wide")]
+"""Those with a file in ``tests/golden``; the others differ too little to be worth one."""
 
 
 def pad_id(model_type):
@@ -102,7 +110,7 @@ def make_batch(name, seed=0):
     rng = np.random.default_rng(seed)
     ids = rng.integers(4, VOCAB, (4, length))
     mask = np.ones((4, length), bool)
-    mask[1, length - 5 :] = False
+    mask[1, length // 2 :] = False
     mask[2, 3:7] = False
     mask[3, 2:] = False
     ids[1][~mask[1]] = ids[3][~mask[3]] = pad_id(model_type)
@@ -161,3 +169,18 @@ def make_texts(count=12, seed=0, longest=30):
         for _ in range(count - 1)
     ]
     return [*texts, ""]
+
+
+def write_golden(name, directory):
+    """Writes the directory that transformers would; returns what it gives for a batch."""
+    with np.load(GOLDEN / f"{name}.npz") as data:
+        stored = dict(data)
+    (directory / "config.json").write_text(str(stored["config"]))
+    tensors = {
+        key.removeprefix("weights/"): array.astype(np.float32)
+        for key, array in stored.items()
+        if key.startswith("weights/")
+    }
+    save_file(tensors, directory / "model.safetensors")
+    write_tokenizer(directory, json.loads(str(stored["config"]))["model_type"])
+    return stored["ids"].astype(np.int32), stored["mask"], stored["states"]

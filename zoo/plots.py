@@ -143,7 +143,7 @@ def _draw_similarities(
     axes.spines[:].set_visible(False)
     assert axes.figure is not None
     bar = axes.figure.colorbar(image, ax=axes, fraction=0.03, pad=0.015, extend="max")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=8.5, labelcolor=_FAINT)
     bar.ax.set_title("cosine", fontsize=8.5, color=_FAINT)
 
@@ -158,7 +158,8 @@ def _draw_map(
     points = neighbor_map(vectors)
     for group, color in colors.items():
         chosen = np.array([name == group for name in groups])
-        axes.scatter(*points[chosen].T, s=46, color=color, edgecolor="white", zorder=3)
+        x, y = points[chosen].T
+        axes.scatter(x, y, s=46, color=color, edgecolor="white", zorder=3)
     axes.margins(0.09, 0.05)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -166,8 +167,8 @@ def _draw_map(
     axes.spines[:].set_visible(False)
     axes.set_title("near on this map, near in meaning (t-SNE)", fontsize=10.5, color=_FAINT, pad=8)
     labels = [
-        axes.text(*point, _cut(text, 30), fontsize=8.5, color=colors[group], zorder=4)
-        for point, text, group in zip(points, texts, groups, strict=True)
+        axes.text(x, y, _cut(text, 30), fontsize=8.5, color=colors[group], zorder=4)
+        for (x, y), text, group in zip(points, texts, groups, strict=True)
     ]
     _spread(axes, points, labels)
 

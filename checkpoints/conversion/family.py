@@ -114,8 +114,9 @@ class Family:
         wanted = complete(options)
         try:
             found = complete(self.read(self._write(wanted)))
-        except (ConfigError, KeyError) as error:
-            return [str(error)]
+        except ConfigError:
+            # The family's files cannot hold one of the values, such as no token types.
+            return list(wanted)
         return [name for name in wanted if wanted[name] != found[name]]
 
     def _write(self, options: Options) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from flax import nnx
+
 from textzoo.checkpoints.transformers_layout import read_transformers
 from textzoo.modules import TextBatch
 
@@ -33,7 +34,6 @@ def test_states_equal_those_of_transformers(name, tmp_path):
     ours, theirs = read_states(tmp_path, ids, mask), reference_states(model, ids, mask)
     assert np.abs(theirs[mask]).mean() > 0.1
     difference = np.abs(ours - theirs)[mask].max()
-    print(f"{name}: largest difference {difference:.1e}")
     assert difference < 1e-5
 
 

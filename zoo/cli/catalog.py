@@ -99,7 +99,7 @@ def info(
         card.add_row(label, escape(value))
     console.print(card)
     if spec.results:
-        results = Table(title="Results", show_edge=False, pad_edge=False, title_justify="left")
+        results = Table(show_edge=False, pad_edge=False)
         for title in ("task", "metric", "value", "measured", "with"):
             results.add_column(title)
         for result in spec.results:
