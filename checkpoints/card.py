@@ -39,7 +39,7 @@ def make_card(
         "## Parts\n\n" + _table(("slot", "part", "options"), _parts(config)),
     ]
     if spec is not None and spec.results:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (r.task, r.metric, f"{r.value:g}", f"`{r.command}`", r.date, r.note)
             for r in spec.results
         ]
@@ -62,7 +62,10 @@ def _facts(
     facts = [("parameters", f"{parameters:,}"), ("similarity", settings.similarity)]
     if settings.truncate_dim is not None:
         facts.append(("dimensions kept", str(settings.truncate_dim)))
-    facts += [(f"prompt for {key}", f"`{text}`") for key, text in settings.prompts.items()]
+    facts += [
+        (f"prompt for {key}", f"`{json.dumps(text, ensure_ascii=False)}`")
+        for key, text in settings.prompts.items()
+    ]
     if settings.default_prompt is not None:
         facts.append(("default prompt", settings.default_prompt))
     if spec is not None:
@@ -91,6 +94,6 @@ def _parts(config: ModelConfig) -> list[tuple[str, ...]]:
 def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [titles, tuple("---" for _ in titles), *rows]
     return "\n".join(
-        "| " + " | ".join(" ".join(cell.split()).replace("|", r"\|") for cell in line) + " |"
+        "| " + " | ".join(cell.replace("\n", " ").replace("|", r"\|") for cell in line) + " |"
         for line in lines
     )

@@ -12,8 +12,8 @@ _WANTED = ("*.json", "*.safetensors")
 
 
 def is_repo_id(text: str) -> bool:
-    """Whether a text has the form ``org/name``."""
-    return _REPO_ID.fullmatch(text) is not None
+    """Whether a text has the form ``org/name`` (the hub allows 96 characters)."""
+    return len(text) <= 96 and _REPO_ID.fullmatch(text) is not None
 
 
 def find(repo_id: str, *, revision: str | None = None, cache_dir: Path | None = None) -> Path:
@@ -62,20 +62,19 @@ def cache_directory() -> Path:
 def _download(repo_id: str, revision: str | None, cache: Path) -> Path:
     absent = f"{repo_id!r} is neither a directory here nor in the hub's cache ({cache})"
     try:
-        import huggingface_hub
-        from huggingface_hub import errors
+        from huggingface_hub import constants, errors, snapshot_download
     except ImportError:
         raise HubError(
             f"{absent}, and huggingface_hub, which would download it, is not installed; run "
             "pip install 'textzoo[hub]', or give the path of a directory"
         ) from None
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE:
         raise HubError(
             f"{absent}, and the hub is switched off (HF_HUB_OFFLINE); download it where there is "
             f"a network with 'hf download {repo_id}' and copy the cache, or unset the variable"
         )
     try:
-        snapshot = huggingface_hub.snapshot_download(
+        snapshot = snapshot_download(
             repo_id, revision=revision, cache_dir=cache, allow_patterns=list(_WANTED)
         )
     except errors.RevisionNotFoundError as error:

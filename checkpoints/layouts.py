@@ -33,7 +33,9 @@ def read_model(directory: Path, *, dtype: str | None = None) -> Bundle:
 def has_model(directory: Path) -> bool:
     """Whether a directory has a config and weights, as far as their names tell."""
     configs = (directory / CONFIG_NAME, directory / _MODULES_NAME)
-    return any(path.is_file() for path in configs) and any(directory.rglob("*.safetensors"))
+    files = directory.rglob("*.safetensors")
+    # is_file, because a link of the hub's cache may lead nowhere.
+    return any(path.is_file() for path in configs) and any(path.is_file() for path in files)
 
 
 def check_tokenizer(bundle: Bundle, *, source: str) -> None:

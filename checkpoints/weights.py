@@ -5,7 +5,7 @@ import json
 import mmap
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +97,6 @@ def fill(model: Any, arrays: Mapping[str, np.ndarray], *, source: str) -> Any:
     return model
 
 
-def model_from_parameters(
-    make: Callable[[], nnx.Module], arrays: Mapping[str, np.ndarray], *, source: str
-) -> Any:
-    """Builds a model for its shapes alone, and fills it: see :func:`fill`."""
-    return fill(nnx.eval_shape(make), arrays, source=source)
-
-
 def check_fit(
     expected: Mapping[str, tuple[int, ...]], arrays: Mapping[str, np.ndarray], *, source: str
 ) -> None:
@@ -164,7 +157,7 @@ def write_safetensors(
     path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Writes arrays as a safetensors file; an existing file is replaced in one step."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    contiguous = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         safetensors_numpy.save_file(

@@ -43,6 +43,11 @@ class SelfAttention(nnx.Module):
                 f"width={width} is not divisible by num_heads={num_heads}; use a multiple of "
                 f"{num_heads}, e.g. width={max(1, width // num_heads) * num_heads}"
             )
+        if rotary_theta is not None and width // num_heads % 2:
+            raise ValueError(
+                f"rotary positions turn pairs of features, but heads are {width // num_heads} wide "
+                f"(width={width}, num_heads={num_heads}); make width a multiple of {2 * num_heads}"
+            )
         self.num_heads = num_heads
         self.rotary_theta = rotary_theta
         heads = (num_heads, width // num_heads)

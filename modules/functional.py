@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 
@@ -73,7 +74,10 @@ def rotate(
     Pair i of a head is turned by ``position * theta ** (-2 i / K)``; angles are float32.
     """
     half = x.shape[-1] // 2
-    frequencies = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    # On the host: at position 8,000 an angle shows the last bit of its frequency, and devices
+    # round powers differently.
+    exponents = np.arange(half, dtype=np.float32) / np.float32(half)
+    frequencies = 1 / np.float32(theta) ** exponents
     angles = positions.astype(jnp.float32)[..., None, None] * frequencies
     cosine, sine = jnp.cos(angles), jnp.sin(angles)
     first, second = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
@@ -94,7 +98,11 @@ def relative_buckets(
     half = num_buckets // 2
     exact = half // 2
     size = jnp.abs(distance)
-    ratio = jnp.log(jnp.maximum(size, 1).astype(jnp.float32) / exact)
-    far = exact + (ratio / math.log(max_distance / exact) * (half - exact)).astype(jnp.int32)
-    bucket = jnp.where(size < exact, size, jnp.minimum(far, half - 1))
-    return jnp.where(distance > 0, half, 0) + bucket
+    # Where each wide bucket starts, as whole numbers: a logarithm on the device may put a
+    # distance that sits on a border into the bucket before it.
+    wide = half - exact
+    starts = [
+        math.ceil(exact * (max_distance / exact) ** (step / wide) - 1e-6) for step in range(1, wide)
+    ]
+    far = exact + sum((size >= start).astype(jnp.int32) for start in starts)
+    return jnp.where(distance > 0, half, 0) + jnp.where(size < exact, size, far)

@@ -226,3 +226,7 @@ def test_tracked_files_are_small():
         and ROOT / "checkpoints" / "pretrained" not in path.parents
     }
     assert large == {}
+
+
+def test_both_statements_of_the_version_agree():
+    assert textzoo.__version__ == PROJECT["project"]["version"]

@@ -5,10 +5,12 @@ Presets of a family that shrink to the same tiny model share its compilations.
 
 import collections
 import functools
+import importlib.resources
 import inspect
 import json
 import math
 import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import textzoo
 from textzoo.checkpoints import weights
 from textzoo.checkpoints.bundle import Bundle
 from textzoo.checkpoints.directory import read_directory, write_directory
@@ -183,3 +186,25 @@ def test_saved_model_gives_the_same_vectors(name, tmp_path):
     again = read_directory(tmp_path / name).model
     assert again.config == model.config
     np.testing.assert_array_equal(vectors(again, texts()), vectors(model, texts()))
+
+
+def test_every_bundled_directory_is_a_registered_model():
+    package = Path(str(importlib.resources.files("textzoo.checkpoints.pretrained")))
+    folders = {path.parent.name for path in package.glob("*/config.json")}
+    specs = [get_spec(name) for name in NAMES]
+    assert folders == {s.weights.bundled for s in specs if s.weights and s.weights.bundled}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if (w := get_spec(name).weights) and w.bundled] or [None]
+)
+def test_bundled_model_is_what_its_spec_says(name):
+    if name is None:
+        pytest.skip("no model is bundled")
+    spec, encoder = get_spec(name), textzoo.load(name)
+    assert encoder.name == name
+    assert encoder.model.config == get_config(name)
+    assert (encoder.dimension, encoder.max_length) == (spec.dimension, spec.max_length)
+    settings = encoder.settings
+    assert (settings.similarity, dict(settings.prompts)) == (spec.similarity, dict(spec.prompts))
+    assert settings.default_prompt == spec.default_prompt

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,8 @@ def enable_compilation_cache() -> Path | None:
         _remove_broken(folder)
     except OSError:
         return None
+    # A disk that fills up later costs time and nothing else, so it is not worth a word.
+    warnings.filterwarnings("ignore", r"Error (reading|writing) persistent compilation cache")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _COMPILE_SECONDS_WORTH_KEEPING)
     return folder

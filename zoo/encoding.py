@@ -6,7 +6,7 @@ waited for before more work is launched. Memory is bounded by a window and a few
 
 import collections
 import dataclasses
-import sys
+import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -75,23 +75,18 @@ class Counter:
     def warn_if_truncated(self) -> None:
         """One warning per call, when texts were cut; it points at the line that called textzoo."""
         if self.truncated:
+            ours = ("textzoo", "contextlib", "jaxtyping")  # the last checks shapes in tests
+            level, frame = 1, inspect.currentframe()
+            while frame is not None and frame.f_globals["__name__"].split(".")[0] in ours:
+                level, frame = level + 1, frame.f_back
             warnings.warn(
                 f"{self.truncated} of {self.texts} texts were cut to {self.max_length} tokens, so "
                 "their vectors do not show how they end. Split long texts, or use a model with a "
                 "larger max_length. To accept it: warnings.filterwarnings('ignore', "
                 "category=textzoo.errors.TruncationWarning)",
                 TruncationWarning,
-                stacklevel=_caller_level(),
+                stacklevel=level,
             )
-
-
-def _caller_level() -> int:
-    """The stack level, as warnings count it, of the first function that is not ours."""
-    level, frame = 1, sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in (
-        "textzoo", "contextlib"):  # fmt: skip
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,7 +87,7 @@ def find(name_or_path: str | os.PathLike[str], *, revision: str | None = None) -
     if not is_path:
         if text in list_models():
             return _registered(get_spec(text), directory, revision)
-        if re.fullmatch(r"[a-z0-9_]+", text) and has_model(_bundled(text)):
+        if re.fullmatch(r"[a-z0-9_]{1,100}", text) and has_model(_bundled(text)):
             return Source(_unrevised(_bundled(text), revision), name=text)
     # os.path answers False, where pathlib raises, for a text too long to be a path.
     if os.path.isdir(directory):

@@ -28,7 +28,7 @@ def project(vectors: Float[np.ndarray, "N E"]) -> Float[np.ndarray, "N 2"]:
 
 
 def neighbor_map(
-    vectors: Float[np.ndarray, "N E"], *, perplexity: float = 10.0, steps: int = 600
+    vectors: Float[np.ndarray, "N E"], *, perplexity: float = 20.0, steps: int = 400
 ) -> Float[np.ndarray, "N 2"]:
     """Places vectors on a plane so that neighbors stay neighbors (t-SNE).
 
@@ -50,22 +50,26 @@ def neighbor_map(
     places = start / start.std() * 1e-2
     speed = np.zeros_like(places)
     for step in range(steps):
-        early = step < steps // 4
-        difference = places[:, None] - places[None]
-        closeness = 1 / (1 + (difference**2).sum(axis=-1))
+        early = step < steps // 3
+        closeness = 1 / (1 + _squared_distances(places))
         np.fill_diagonal(closeness, 0)
-        pull = (4.0 if early else 1.0) * wanted - closeness / closeness.sum()
-        gradient = 4 * ((pull * closeness)[..., None] * difference).sum(axis=1)
-        speed = (0.5 if early else 0.8) * speed - count / 2 * gradient
+        pull = ((4.0 if early else 1.0) * wanted - closeness / closeness.sum()) * closeness
+        gradient = 4 * (pull.sum(axis=1, keepdims=True) * places - pull @ places)
+        speed = (0.5 if early else 0.8) * speed - count / 4 * gradient
         places = places + speed
         places -= places.mean(axis=0)
     return places
 
 
+def _squared_distances(points: np.ndarray) -> np.ndarray:
+    squares = (points**2).sum(axis=1)
+    return np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0)
+
+
 def _affinities(vectors: np.ndarray, perplexity: float) -> np.ndarray:
     """Symmetric neighbor probabilities; each width is searched to give the perplexity."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    distances = np.maximum(2 - 2 * (unit.astype(np.float64) @ unit.T), 0)
+    distances = _squared_distances(unit.astype(np.float64))
     np.fill_diagonal(distances, np.inf)
     low, high = np.zeros((len(unit), 1)), np.full((len(unit), 1), 1e4)
     for _ in range(60):
@@ -139,7 +143,7 @@ def _draw_similarities(
     axes.spines[:].set_visible(False)
     assert axes.figure is not None
     bar = axes.figure.colorbar(image, ax=axes, fraction=0.03, pad=0.015, extend="max")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=8.5, labelcolor=_FAINT)
     bar.ax.set_title("cosine", fontsize=8.5, color=_FAINT)
 
@@ -154,7 +158,8 @@ def _draw_map(
     points = neighbor_map(vectors)
     for group, color in colors.items():
         chosen = np.array([name == group for name in groups])
-        axes.scatter(*points[chosen].T, s=46, color=color, edgecolor="white", zorder=3)
+        x, y = points[chosen].T
+        axes.scatter(x, y, s=46, color=color, edgecolor="white", zorder=3)
     axes.margins(0.09, 0.05)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -162,54 +167,50 @@ def _draw_map(
     axes.spines[:].set_visible(False)
     axes.set_title("near on this map, near in meaning (t-SNE)", fontsize=10.5, color=_FAINT, pad=8)
     labels = [
-        axes.text(*point, _cut(text, 30), fontsize=8.5, color=colors[group], zorder=4)
-        for point, text, group in zip(points, texts, groups, strict=True)
+        axes.text(x, y, _cut(text, 30), fontsize=8.5, color=colors[group], zorder=4)
+        for (x, y), text, group in zip(points, texts, groups, strict=True)
     ]
     _spread(axes, points, labels)
 
 
 def _spread(axes: "Axes", points: np.ndarray, labels: list["Text"]) -> None:
     """Places labels beside their points, in free places as near as there are."""
-    figure = axes.figure
-    assert figure is not None
-    figure.canvas.draw()
+    axes.get_xlim(), axes.get_ylim()  # settles the limits, which the transform needs
+    to_data = axes.transData.inverted()
     dots = axes.transData.transform(points)
     frame = axes.get_window_extent()
-    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in dots]
-    order = np.argsort(-np.abs(dots - dots.mean(axis=0)).sum(axis=1))
-    for index in order:
+    shifts = [
+        (radius, side, 8 + 12 * (radius - abs(step)), step)
+        for radius in (0, 1, 2, 3, 4, 6, 8)
+        for step in range(-radius, radius + 1)
+        for side in (0.0, -1.0, -0.5)
+    ]
+    radius, side, away, step = np.array(shifts).T
+    taken = np.concatenate([dots - 6, dots + 6], axis=1)  # x0, y0, x1, y1
+    # From the outside in: where it is crowded, the outer labels leave room.
+    for index in np.argsort(-np.abs(dots - dots.mean(axis=0)).sum(axis=1)):
         x, y = dots[index]
         box = labels[index].get_window_extent()
         width, height = box.width + 4, box.height + 1
-        best, best_cost = None, np.inf
-        for radius in (0, 1, 2, 3, 4, 6, 8):
-            for step in range(-radius, radius + 1):
-                away = 8 + 12 * (radius - abs(step))
-                for shift in (away, -away - width, -width / 2):
-                    x0 = x + shift
-                    y0 = y - height / 2 + step * height * 0.8
-                    place = (x0, y0, x0 + width, y0 + height)
-                    outside = max(0, frame.x0 - x0, x0 + width - frame.x1)
-                    outside += max(0, frame.y0 - y0, y0 + height - frame.y1)
-                    cost = (
-                        radius * 6 + 40 * outside + sum(_overlap(place, other) for other in taken)
-                    )
-                    if cost < best_cost:
-                        best, best_cost = place, cost
-        assert best is not None
-        taken.append(best)
-        start = axes.transData.inverted().transform((best[0], best[1] + height * 0.25))
-        labels[index].set_position(tuple(start))
-        middle = np.clip(x, best[0], best[2]), np.clip(y, best[1], best[3])
-        if np.hypot(middle[0] - x, middle[1] - y) > 14:
-            line = axes.transData.inverted().transform([(x, y), middle])
+        x0 = x + np.where(side == 0, away, side * width - (side == -1) * away)
+        y0 = y - height / 2 + step * height * 0.8
+        places = np.stack([x0, y0, x0 + width, y0 + height], axis=1)
+        outside = np.maximum(0, frame.x0 - x0) + np.maximum(0, x0 + width - frame.x1)
+        outside += np.maximum(0, frame.y0 - y0) + np.maximum(0, y0 + height - frame.y1)
+        best = places[np.argmin(radius * 6 + 40 * outside + _overlaps(places, taken))]
+        taken = np.concatenate([taken, best[None]])
+        labels[index].set_position(tuple(to_data.transform((best[0], best[1] + height * 0.25))))
+        end = np.clip(x, best[0], best[2]), np.clip(y, best[1], best[3])
+        if np.hypot(end[0] - x, end[1] - y) > 14:
+            line = to_data.transform([(x, y), end])
             axes.plot(*line.T, color=labels[index].get_color(), linewidth=0.6, alpha=0.5, zorder=2)
 
 
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    wide = min(a[2], b[2]) - max(a[0], b[0])
-    high = min(a[3], b[3]) - max(a[1], b[1])
-    return wide * high if wide > 0 and high > 0 else 0.0
+def _overlaps(places: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Area that each place shares with all taken ones."""
+    low = np.maximum(places[:, None, :2], taken[None, :, :2])
+    high = np.minimum(places[:, None, 2:], taken[None, :, 2:])
+    return np.prod(np.maximum(high - low, 0), axis=2).sum(axis=1)
 
 
 def _cut(text: str, limit: int) -> str:

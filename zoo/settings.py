@@ -28,9 +28,16 @@ class EncoderSettings:
     truncate_dim: int | None = None
 
     def __post_init__(self) -> None:
+        for name, text in self.prompts.items():
+            if not isinstance(text, str):
+                raise ConfigError(
+                    f"prompts[{name!r}] is {text!r:.40}, expected str: the text put before the "
+                    "input"
+                )
         if self.similarity not in SIMILARITIES:
             raise ConfigError(
-                f"similarity={self.similarity!r} is unknown; {closest(self.similarity, SIMILARITIES)}"
+                f"similarity={self.similarity!r} is unknown; "
+                f"{closest(self.similarity, SIMILARITIES)}"
             )
         if self.default_prompt is not None and self.default_prompt not in self.prompts:
             raise ConfigError(

@@ -41,7 +41,7 @@ def as_vectors(value: Any, name: str) -> Float[np.ndarray, "N E"]:
 
 
 def similarity_matrix(
-    a: Float[np.ndarray, "N E"], b: Float[np.ndarray, "M E"], kind: str
+    a: Float[np.ndarray, "N E"], b: Float[np.ndarray, "M _"], kind: str
 ) -> Float[np.ndarray, "N M"]:
     """Similarity of every row of ``a`` to every row of ``b``, float32; larger is nearer.
 
@@ -67,7 +67,7 @@ def similarity_matrix(
 
 
 def similarity_pairs(
-    a: Float[np.ndarray, "N E"], b: Float[np.ndarray, "N E"], kind: str
+    a: Float[np.ndarray, "N E"], b: Float[np.ndarray, "_ _"], kind: str
 ) -> Float[np.ndarray, "N"]:
     """Similarity of row i of ``a`` to row i of ``b``; see :func:`similarity_matrix`."""
     _check_widths(a, b)

@@ -187,7 +187,9 @@ class TextEncoder:
             texts: N texts; each is encoded once, however many spans it has.
             spans: for each text a list of spans, ``(start, end)`` in characters or a list of such
                 pairs for a span with gaps.
-            prompt, truncate_dim, show_progress: as for :meth:`encode`.
+            prompt: as for :meth:`encode`; offsets count without it.
+            truncate_dim: as for :meth:`encode`.
+            show_progress: shows a progress bar on stderr.
 
         Returns:
             Per text: ``vectors [S, E]``, through the model's heads, and ``kept [S]``, False for
@@ -274,7 +276,8 @@ class TextEncoder:
         Args:
             texts: texts, or the path of a UTF-8 file (plain or ``.gz``) with one text per line.
             directory: made when it does not exist.
-            prompt, truncate_dim: as for :meth:`encode`.
+            prompt: as for :meth:`encode`.
+            truncate_dim: as for :meth:`encode`.
             shard_size: texts that are committed together, and at most lost.
             dtype: ``"float32"`` or ``"float16"``.
             resume: False starts over and replaces what is there.

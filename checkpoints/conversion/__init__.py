@@ -1,6 +1,25 @@
-"""One table per family: how its published checkpoints become ours."""
+"""Published checkpoints into our models, and our models into their layout, by tables."""
 
-from textzoo.checkpoints.conversion import bert
+from textzoo.checkpoints.conversion.albert import ALBERT
+from textzoo.checkpoints.conversion.bert import BERT, ELECTRA, ROBERTA, XLM_ROBERTA
+from textzoo.checkpoints.conversion.distilbert import DISTILBERT
+from textzoo.checkpoints.conversion.family import Family
+from textzoo.checkpoints.conversion.modernbert import MODERNBERT
+from textzoo.checkpoints.conversion.mpnet import MPNET
 
-FAMILIES = {"bert": bert}
-"""Modules with ``config``, ``RULES``, ``IGNORE`` and ``PREFIXES``, by transformers model type."""
+FAMILIES: dict[str, Family] = {
+    family.model_type: family
+    for family in (
+        BERT,
+        ROBERTA,
+        XLM_ROBERTA,
+        DISTILBERT,
+        ELECTRA,
+        ALBERT,
+        MPNET,
+        MODERNBERT,
+    )
+}
+"""By transformers model type. An export takes the first family that fits."""
+
+__all__ = ["FAMILIES", "Family"]

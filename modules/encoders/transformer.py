@@ -106,8 +106,8 @@ class TransformerEncoder(nnx.Module):
         num_layers: N.
         num_heads: H.
         hidden_dim: F.
-        embed_dim: width of the incoming states; a linear map widens them after the input norm
-            when it is not D.
+        embed_dim: width of the incoming states when a linear map, after the input norm, brings
+            them to D (ALBERT, small ELECTRA). ``None``: they are D wide, and there is no map.
         positions: ``"learned"`` (a table of ``max_length`` rows), ``"rotary"`` or ``"none"``.
         max_length: longest text, in tokens.
         position_offset: row of the first position (2 for RoBERTa and MPNet, whose tables count
@@ -124,8 +124,9 @@ class TransformerEncoder(nnx.Module):
         skip_first_attention_norm: see :class:`TransformerLayer`.
         norm_eps, use_norm_bias: of all layer norms.
         activation, gated, use_bias: of the layers.
-        num_groups: layers with weights of their own; layer i uses ``i * num_groups // N``.
-            ``None``: every layer has its own.
+        num_groups: groups of layers with weights of their own (ALBERT); each group is repeated
+            ``N / (num_groups * group_size)`` times in a row. ``None``: every layer has its own.
+        group_size: layers in a group.
         dropout, attention_dropout: rates, used when the model is not deterministic.
         dtype, param_dtype: computation and storage types.
         rngs: source of initial values.
@@ -144,27 +145,36 @@ class TransformerEncoder(nnx.Module):
         global_every: int = 1, norm: str = "post", use_input_norm: bool = True,
         use_final_norm: bool = False, skip_first_attention_norm: bool = False,
         norm_eps: float = 1e-12, use_norm_bias: bool = True, activation: str = "gelu",
-        gated: bool = False, use_bias: bool = True, num_groups: int | None = None,
+        gated: bool = False, use_bias: bool = True,
+        num_groups: int | None = None, group_size: int = 1,
         dropout: float = 0.0, attention_dropout: float = 0.0,
         dtype: DtypeName = None, param_dtype: str = "float32", rngs: nnx.Rngs,
     ) -> None:  # fmt: skip
         _one_of("positions", positions, ("learned", "rotary", "none"))
         _one_of("norm", norm, ("post", "pre"))
-        num_groups = num_groups or num_layers
-        if num_layers % num_groups:
+        num_groups = num_groups or max(1, num_layers // group_size)
+        own_layers = num_groups * group_size
+        if num_layers % own_layers:
             raise ValueError(
-                f"num_layers={num_layers} cannot be shared by num_groups={num_groups}; "
-                "use a divisor"
+                f"num_layers={num_layers} is not a multiple of num_groups={num_groups} times "
+                f"group_size={group_size}; use a multiple of {own_layers}"
             )
-        if num_groups < num_layers and local_window is not None:
+        if own_layers < num_layers and local_window is not None:
             raise ValueError("shared layers cannot be local and global; set local_window=None")
+        if relative_buckets and (relative_buckets < 4 or relative_buckets % 2):
+            raise ValueError(
+                f"relative_buckets={relative_buckets}; use 0, or an even number from 4"
+            )
+        if norm == "post" and skip_first_attention_norm:
+            raise ValueError("skip_first_attention_norm=True needs norm='pre'")
         self.num_layers = num_layers
+        self.group_size = group_size
         self.max_length = max_length
         self.position_offset = position_offset
         self.local_window = local_window
         self.global_every = global_every
         self.relative_max_distance = relative_max_distance
-        embed_dim = embed_dim or width
+        input_width = embed_dim or width
         table = truncated_normal(0.02)
         storage = as_dtype(param_dtype)
 
@@ -179,18 +189,20 @@ class TransformerEncoder(nnx.Module):
 
         learned = positions == "learned"
         self.position_table = (
-            make_table(max_length + position_offset, embed_dim, None, "embed") if learned else None
+            make_table(max_length + position_offset, input_width, None, "embed")
+            if learned
+            else None
         )
-        self.type_table = make_table(num_types, embed_dim, None, "embed") if num_types else None
+        self.type_table = make_table(num_types, input_width, None, "embed") if num_types else None
         self.relative_bias = (
             make_table(relative_buckets, num_heads, None, "heads") if relative_buckets else None
         )
-        self.input_norm = make_norm(embed_dim) if use_input_norm else None
+        self.input_norm = make_norm(input_width) if use_input_norm else None
         self.input_projection = (
             linear(
                 embed_dim, width, axes=(None, "embed"), use_bias=True, dtype=dtype,
                 param_dtype=param_dtype, rngs=rngs,
-            ) if embed_dim != width else None
+            ) if embed_dim is not None else None
         )  # fmt: skip
 
         def make_layer(index: int) -> TransformerLayer:
@@ -206,7 +218,7 @@ class TransformerEncoder(nnx.Module):
                 dtype=dtype, param_dtype=param_dtype, rngs=rngs,
             )  # fmt: skip
 
-        self.layers = nnx.List([make_layer(index) for index in range(num_groups)])
+        self.layers = nnx.List([make_layer(index) for index in range(own_layers)])
         self.final_norm = make_norm(width) if use_final_norm else None
         self.dropout = nnx.Dropout(dropout, deterministic=True)
 
@@ -248,7 +260,7 @@ class TransformerEncoder(nnx.Module):
         bias = None if self.relative_bias is None else self._bias(length)
         layers, diagonals = [x], []
         for index in range(self.num_layers):
-            layer = self.layers[index * len(self.layers) // self.num_layers]
+            layer = self.layers[self._own_layer(index)]
             is_global = self.local_window is None or index % self.global_every == 0
             with jax.named_scope(f"layer_{index}"):
                 x, diagonal = layer(
@@ -264,6 +276,12 @@ class TransformerEncoder(nnx.Module):
             layers=tuple(layers) if return_layers else None,
             attention_diagonal=jnp.stack(diagonals, 1) if return_attention_diagonal else None,
         )
+
+    def _own_layer(self, index: int) -> int:
+        """Which of the layers with weights runs as layer ``index``."""
+        repeat, within = divmod(index, self.group_size)
+        group = repeat * len(self.layers) // self.num_layers
+        return group * self.group_size + within
 
     def _input(self, hidden: Hidden, positions: Array, rngs: nnx.Rngs | None) -> Array:
         x = hidden.states

@@ -59,6 +59,10 @@ class SubwordTokenizer:
         self.vocab_size = max(tokenizer.get_vocab().values(), default=-1) + 1
         self._unknown = _unknown_id(tokenizer) if drop_unknown else None
 
+        kinds = tokenizers.models
+        has_words = isinstance(tokenizer.model, kinds.WordPiece | kinds.WordLevel)
+        self._space = None if has_words else tokenizer.token_to_id("\u2581")
+
     @classmethod
     def from_directory(
         cls, directory: Path, *, max_length: int = 512, add_special_tokens: bool = True,
@@ -122,6 +126,11 @@ class SubwordTokenizer:
         if return_offsets:
             pairs = [np.asarray(e.offsets, np.int64).reshape(-1, 2) for e in encodings]
             offsets = np.concatenate([np.zeros((0, 2), np.int64), *pairs])
+            # A lone space before the first word is put there by the library, and gets the offsets
+            # of the word's first letter.
+            if self._space is not None:
+                is_space = ids == self._space
+                offsets[is_space, 1] = offsets[is_space, 0]
             offsets = tidy_offsets(offsets, starts, texts)
         tokenized = Tokenized(ids=ids, starts=starts, truncated=truncated, offsets=offsets)
         return tokenized if self._unknown is None else _drop(tokenized, self._unknown)

@@ -202,6 +202,7 @@ def test_closest_names_ignore_case_and_come_before_lists():
     assert closest("meanpoling", ["MaxPooling", "MeanPooling"]).startswith(
         "did you mean 'MeanPooling'"
     )
+    assert closest("MEANPOOLING", ["MaxPooling", "MeanPooling"]).startswith("did you mean 'Mean")
     assert closest("zzz", ["b", "a"]) == "known: a, b."
     assert closest("zzz", [f"model_{i}" for i in range(20)]) == (
         "20 are known, none of them similar."

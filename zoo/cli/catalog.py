@@ -9,6 +9,8 @@ from rich.table import Table
 from textzoo.cli.models import Flag
 from textzoo.cli.terminal import print_json, stdout
 
+_WIDE = 110
+
 
 def list_models(
     pattern: Annotated[
@@ -47,28 +49,21 @@ def list_models(
     if not specs:
         console.print("no model fits; textzoo list without options has all of them")
         return 0
+    # A narrow terminal shows less rather than everything in columns of three letters.
+    is_wide = console.width >= _WIDE
     table = Table(show_edge=False, pad_edge=False)
-    for title, justify in (
-        ("model", "left"),
-        ("kind", "left"),
-        ("weights", "left"),
-        ("parameters", "right"),
-        ("vector", "right"),
-        ("tokens", "right"),
-    ):
-        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("what it is", overflow="ellipsis", no_wrap=True)
+    table.add_column("model", no_wrap=True)
+    table.add_column("weights", no_wrap=True)
+    for title in ("parameters", "vector", "tokens"):
+        table.add_column(title, justify="right", no_wrap=True)
+    if is_wide:
+        table.add_column("reads", no_wrap=True)
+        table.add_column("what it is", overflow="ellipsis", no_wrap=True)
     for spec in specs:
         weights = "[dim]-[/]" if spec.weights is None else f"[green]{where(spec.weights)}[/]"
-        table.add_row(
-            f"[cyan]{spec.name}[/]",
-            spec.kind,
-            weights,
-            count(spec.parameters),
-            str(spec.dimension),
-            str(spec.max_length),
-            escape(spec.summary),
-        )
+        numbers = (count(spec.parameters), str(spec.dimension), str(spec.max_length))
+        more = (spec.kind, escape(spec.summary)) if is_wide else ()
+        table.add_row(f"[cyan]{spec.name}[/]", weights, *numbers, *more)
     console.print(table)
     return 0
 
@@ -104,7 +99,7 @@ def info(
         card.add_row(label, escape(value))
     console.print(card)
     if spec.results:
-        results = Table(title="Results", show_edge=False, pad_edge=False, title_justify="left")
+        results = Table(show_edge=False, pad_edge=False)
         for title in ("task", "metric", "value", "measured", "with"):
             results.add_column(title)
         for result in spec.results:
@@ -132,7 +127,7 @@ def card_rows(spec: Any) -> list[tuple[str, str]]:
         ("prompts", prompts),
         ("default prompt", spec.default_prompt or ""),
         ("status", spec.status),
-        ("weights", "" if spec.weights is None else where(spec.weights)),
+        ("weights", "" if spec.weights is None else spec.weights.hub or where(spec.weights)),
         ("published as", spec.published or ""),
         ("license", spec.license),
         ("trained on", spec.training_data),
@@ -142,8 +137,8 @@ def card_rows(spec: Any) -> list[tuple[str, str]]:
 
 
 def where(weights: Any) -> str:
-    """Where weights come from, in a word or two."""
-    return "bundled" if weights.bundled is not None else f"hub: {weights.hub}"
+    """Where weights come from, in a word."""
+    return "bundled" if weights.bundled is not None else "hub"
 
 
 def count(parameters: int) -> str:

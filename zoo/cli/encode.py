@@ -93,7 +93,7 @@ def _stream(
         for block in blocks(texts, _BLOCK):
             file.write(block, encoder.encode(block, prompt=prompt, truncate_dim=truncate_dim))
             done += len(block)
-            truncated += encoder.last_report.truncated
+            truncated += encoder.last_report.truncated if encoder.last_report else 0
             progress.update(bar, completed=done)
     if truncated:
         note(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+from rich.markup import escape
 from rich.table import Table
 
 from textzoo.cli.models import Dtype, Prompt, TruncateDim, load_model
@@ -62,16 +63,19 @@ def evaluate(
     encoder = load_model(model, dtype)
     with status(f"{task}: encoding"):
         result = evaluate_data(encoder, loaded, prompt=prompt, truncate_dim=truncate_dim)
-    stdout().print(result_table(f"{encoder.name or model} on {task} ({split})", result))
+    part = "cross-validated" if getattr(result, "folds", 0) else split
+    console = stdout()
+    console.print(f"[bold]{escape(encoder.name or model)}[/] on {task} ({escape(part)})\n")
+    console.print(result_table(result))
     if output is not None:
-        record = {"model": model, "task": task, "split": split, **result.to_dict()}
+        record = {"model": model, "task": task, "split": part, **result.to_dict()}
         output.write_text(json_format.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def result_table(title: str, result: "StsResult | RetrievalResult | ClassificationResult") -> Table:
+def result_table(result: "StsResult | RetrievalResult | ClassificationResult") -> Table:
     """Every field of a result, shares and correlations times 100."""
-    table = Table(title=title, show_edge=False, pad_edge=False, title_justify="left")
+    table = Table(show_edge=False, pad_edge=False)
     table.add_column("measure")
     table.add_column("value", justify="right")
     table.add_column("95%", justify="right", style="dim")

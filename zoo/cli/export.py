@@ -36,8 +36,15 @@ def export(
     if format == "textzoo":
         encoder.save(directory)
     else:
+        from textzoo.checkpoints.bundle import Bundle
         from textzoo.checkpoints.sentence_transformers_export import write_sentence_transformers
 
-        write_sentence_transformers(directory, encoder.bundle)
+        bundle = Bundle(
+            model=encoder.model,
+            tokenizer=encoder.tokenizer,
+            settings=encoder.settings,
+            name=encoder.name,
+        )
+        write_sentence_transformers(directory, bundle)
     note(f"wrote {directory}")
     return 0

@@ -6,7 +6,7 @@ A file is written under a temporary name beside its own and renamed when it is w
 import gzip
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol
@@ -52,14 +52,18 @@ class VectorFile:
             self._format = _JsonLines(None)
             return
         suffix = suffix_of(path)
-        known = {".npy": _Npy, ".jsonl": _JsonLines, ".parquet": _Parquet}
+        known: dict[str, Callable[[Path], Format]] = {
+            ".npy": _Npy,
+            ".jsonl": _JsonLines,
+            ".parquet": _Parquet,
+        }
         if suffix not in known or (path.suffix == ".gz" and suffix != ".jsonl"):
             raise DataError(
                 f"{path}: the suffix decides the format; use one of {', '.join(SUFFIXES)}, or a "
                 "folder (no suffix), where a stopped run can be continued"
             )
         try:
-            self._format = known[suffix](self._temporary)  # type: ignore[abstract]
+            self._format = known[suffix](self._temporary)
         except OSError as error:
             raise DataError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -191,33 +191,43 @@ def fit_probe(
     x_ne = vectors - center
     scale = float(np.sqrt((x_ne**2).sum(axis=1).mean())) or 1.0
     x_ne /= scale
-    width, count = x_ne.shape[1], len(x_ne)
+    count, width = x_ne.shape
+    shrink = 1 / (strength * count)
+    # The search runs in coordinates where every direction curves about equally: along the
+    # principal axes, each stretched. The problem is the same, solved in tens of steps instead of
+    # hundreds.
+    variances, axes_ee = np.linalg.eigh(x_ne.T @ x_ne / count)
+    curvature = (1 - 1 / num_classes) / num_classes
+    stretch = 1 / np.sqrt(curvature * np.maximum(variances, 0) + shrink)[:, None]
+    basis_ee = axes_ee * stretch.T
+    z_ne = x_ne @ basis_ee
     rows = np.arange(count)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         table = flat.reshape(width + 1, num_classes)
-        weights, bias = table[:-1], table[-1]
-        logits_nk = x_ne @ weights + bias
+        logits_nk = z_ne @ table[:-1] + table[-1]
         logits_nk -= logits_nk.max(axis=1, keepdims=True)
         log_total = np.log(np.exp(logits_nk).sum(axis=1))
         value = (log_total - logits_nk[rows, labels]).mean()
         error_nk = np.exp(logits_nk - log_total[:, None])
         error_nk[rows, labels] -= 1
         error_nk /= count
-        # Everything is divided by C * N: the minimum stays, and tolerances fit any size.
-        shrink = 1 / (strength * count)
-        gradient = np.concatenate([x_ne.T @ error_nk + shrink * weights, error_nk.sum(0)[None]])
-        return value + shrink / 2 * float((weights**2).sum()), gradient.ravel()
+        # Divided by C * N, which moves no minimum and lets one tolerance fit any size.
+        weights = stretch * table[:-1]
+        gradient = z_ne.T @ error_nk + shrink * stretch * weights
+        total = value + shrink / 2 * float((weights**2).sum())
+        return total, np.concatenate([gradient, error_nk.sum(axis=0)[None]]).ravel()
 
     first = np.zeros((width + 1, num_classes))
     if start is not None:
-        first = np.concatenate([start.weights, start.bias[None]])
+        first[:-1] = axes_ee.T @ start.weights / stretch
+        first[-1] = start.bias
     found = scipy.optimize.minimize(
         loss, first.ravel(), jac=True, method="L-BFGS-B",
-        options={"maxiter": 1000, "ftol": 1e-9, "gtol": 1e-6},
+        options={"maxiter": 1000, "ftol": 1e-10, "gtol": 1e-6},
     )  # fmt: skip
     table = found.x.reshape(width + 1, num_classes)
-    return LinearProbe(weights=table[:-1], bias=table[-1], center=center, scale=scale)
+    return LinearProbe(weights=basis_ee @ table[:-1], bias=table[-1], center=center, scale=scale)
 
 
 def _number(labels: Sequence[str]) -> tuple[list[str], np.ndarray]:

@@ -64,9 +64,16 @@ def test_normalize_by_hand():
 
 def test_normalize_does_not_depend_on_the_length():
     x = jax.random.normal(jax.random.key(0), (3, 4, 8))
-    for scale in (1e-6, 1.0, 1e6):
+    for scale in (1e-10, 1.0, 1e10):
         np.testing.assert_allclose(Normalize()(scale * x), Normalize()(x), rtol=1e-5, atol=1e-7)
         np.testing.assert_allclose(jnp.linalg.norm(Normalize()(scale * x), axis=-1), 1, rtol=1e-6)
+
+
+def test_lengths_below_the_floor_of_the_equation_are_not_blown_up():
+    # Length 5e-14, divided by 1e-12.
+    np.testing.assert_allclose(
+        Normalize()(jnp.asarray([[3e-14, 4e-14]])), [[0.03, 0.04]], rtol=1e-5
+    )
 
 
 def test_a_zero_vector_stays_zero_and_sends_no_gradient():

@@ -46,7 +46,7 @@ def test_evaluate_classification(textzoo, tiny, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["stsp"], "no task is named 'stsp'; did you mean 'stsb'"),
+        (["sci_fact"], "no task is named 'sci_fact'; did you mean 'scifact'"),
         (["sts", "--split", "x"], "has no x.tsv"),
         (["trec"], "has no train.tsv or data.tsv"),
     ],
