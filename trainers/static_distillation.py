@@ -29,7 +29,8 @@ Notes:
       counted in the training texts. SWE starts from averages of a token's vectors in context and
       computes components from sentences; the first table here needs no text.
     - The loss subtracts the entropy of ``P``, which changes no gradient and makes zero the optimum.
-    - SWE uses batches of 128 and a constant step; here 1024 texts and a cosine schedule.
+    - SWE uses batches of 128, tau 0.05 and a constant step; here 1024 texts, tau 0.1 (on 60,000
+      texts, 6 epochs: STS-B dev 84.6 against 84.3) and a cosine schedule.
 """
 
 import dataclasses
@@ -71,10 +72,10 @@ class DistillationConfig:
     width: int = 256
     removed_components: int = 3
     smoothing: float = 1e-3
-    temperature: float = 0.05
+    temperature: float = 0.1
     batch_size: int = 1024
-    num_epochs: int = 20
-    learning_rate: float = 3e-3
+    num_epochs: int = 12
+    learning_rate: float = 4e-3
     row_scale: float = 0.1
     warmup: float = 0.05
     patience: int = 2

@@ -7,6 +7,7 @@ from textzoo.modules.tokenizers import Tokenized
 from textzoo.trainers.static_distillation import (
     DistillationConfig,
     Texts,
+    carry_over,
     distill,
     embed_flat,
     flatten,
@@ -190,3 +191,14 @@ def test_fewer_texts_than_a_batch_are_refused(corpus):
 def test_impossible_settings_are_refused_by_name(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         DistillationConfig(**options)
+
+
+def test_rows_of_unseen_tokens_are_turned_and_stretched_like_those_of_rare_ones():
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(50, 4)).astype(np.float32)
+    rotation, _ = np.linalg.qr(rng.normal(size=(4, 4)))
+    counts = np.arange(50) % 10  # every tenth token is unseen
+    trained = np.where(counts[:, None] > 0, 3 * first @ rotation, first).astype(np.float32)
+    carried = carry_over(first, trained, counts)
+    np.testing.assert_allclose(carried, 3 * first @ rotation, atol=1e-5)
+    assert np.array_equal(carried[counts > 0], trained[counts > 0])

@@ -12,6 +12,7 @@ FAMILIES = (
     "modernbert",
     "mpnet",
     "roberta",
+    "static",
     "xlm_roberta",
 )
 """Modules of this package that register models; imported on the first look-up."""
