@@ -100,13 +100,16 @@ def encode_single_tokens(
     @jax.jit
     def vectors(state: nnx.State, rows: jax.Array) -> jax.Array:
         batch = TextBatch(ids=rows, mask=jnp.ones(rows.shape, bool))
-        return nnx.merge(graphdef, state)(batch).vectors
+        found = nnx.merge(graphdef, state)(batch).vectors
+        if found is None:
+            raise ValueError("the teacher has no pooling, so it has no vectors; give it one")
+        return found
 
-    found = []
+    chunks = []
     for start in range(0, len(ids), batch_size):
         chunk = np.asarray(ids[start : start + batch_size], np.int32)
         tokens = np.pad(chunk, (0, batch_size - len(chunk)))[:, None]
         sides = (np.broadcast_to(side, (batch_size, len(side))) for side in (before, after))
         rows = np.concatenate([next(sides), tokens, next(sides)], axis=1).astype(np.int32)
-        found.append(np.asarray(vectors(state, rows), np.float32)[: len(chunk)])
-    return np.concatenate(found)
+        chunks.append(np.asarray(vectors(state, rows), np.float32)[: len(chunk)])
+    return np.concatenate(chunks)

@@ -1,7 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from flax import nnx
 
-from textzoo.trainers.teacher_vectors import encode_with_cache
+from textzoo import ModelConfig, Part, build
+from textzoo.trainers.teacher_vectors import encode_single_tokens, encode_with_cache
 
 
 class CountingTeacher:
@@ -42,3 +46,18 @@ def test_progress_adds_up_to_the_number_of_texts(tmp_path):
 def test_no_texts_are_refused(tmp_path):
     with pytest.raises(ValueError, match="at least one"):
         encode_with_cache(CountingTeacher(), [], tmp_path)
+
+
+def test_a_token_alone_stands_between_the_special_tokens():
+    class Special:
+        def __call__(self, texts):
+            return SimpleNamespace(ids=np.array([1, 2], np.int32))
+
+    config = ModelConfig(
+        embedding=Part("SubwordEmbedding", vocab_size=9, width=4), pooling=Part("MeanPooling")
+    )
+    model = build(config, rngs=nnx.Rngs(0))
+    table = np.asarray(model.embedding.table[...])
+    vectors = encode_single_tokens(model, Special(), [5, 8, 3], batch_size=2)
+    expected = [(table[1] + table[token] + table[2]) / 3 for token in (5, 8, 3)]
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
