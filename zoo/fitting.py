@@ -20,17 +20,28 @@ def configured_tokenizer(model: TextModel) -> Tokenizer:
     return build_tokenizer(config.tokenizer)
 
 
-def check_fit(tokenizer: Tokenizer, model: TextModel) -> None:
-    """Raises :class:`ConfigError` unless the model takes every id and length of the tokenizer."""
+def check_fit(tokenizer: Tokenizer, model: TextModel, *, source: str = "") -> None:
+    """Checks that a model takes every id and every length a tokenizer gives.
+
+    Args:
+        tokenizer: makes the ids.
+        model: its embedding and encoder are asked for ``vocab_size`` and ``max_length``.
+        source: where the two come from, for the message.
+
+    Raises:
+        ConfigError: an id has no row in the table, or a text no position in the encoder.
+    """
+    where = f"{source}: " if source else ""
     rows = getattr(model.embedding, "vocab_size", None)
     if isinstance(rows, int) and tokenizer.vocab_size > rows:
         raise ConfigError(
-            f"the tokenizer does not fit the table: its ids go up to {tokenizer.vocab_size - 1}, "
-            f"the embedding has vocab_size={rows}; use the tokenizer the model was trained with"
+            f"{where}the tokenizer does not fit the table: its ids go up to "
+            f"{tokenizer.vocab_size - 1}, the embedding has vocab_size={rows}; use the tokenizer "
+            "the model was trained with"
         )
     longest = getattr(model.encoder, "max_length", None)
     if isinstance(longest, int) and tokenizer.max_length > longest:
         raise ConfigError(
-            f"the tokenizer cuts texts to max_length={tokenizer.max_length} tokens, the encoder "
-            f"takes at most {longest}; build the tokenizer with max_length={longest}"
+            f"{where}the tokenizer cuts texts to max_length={tokenizer.max_length} tokens, the "
+            f"encoder takes at most {longest}; build the tokenizer with max_length={longest}"
         )

@@ -21,7 +21,7 @@ from textzoo.encoding import EncodeReport
 from textzoo.errors import ConfigError
 from textzoo.fingerprint import model_fingerprint
 from textzoo.fitting import check_fit, configured_tokenizer
-from textzoo.inputs import as_list, as_source, read_lines
+from textzoo.inputs import as_list, as_source
 from textzoo.model import TextModel
 from textzoo.modules import Normalize, Tokenizer
 from textzoo.progress import progress
@@ -35,6 +35,7 @@ from textzoo.similarity import (
     similarity_pairs,
 )
 from textzoo.spans import Span, SpanVectors, TokenVectors, read_spans
+from textzoo.text_files import read_lines
 
 # Small batches stay in a processor's caches; an accelerator needs large ones to be busy.
 _TOKENS_PER_BATCH = {"cpu": 1024}
@@ -290,7 +291,7 @@ class TextEncoder:
             ResumeError: the directory was begun with other texts, another model or other options.
         """
         is_path = isinstance(texts, str | os.PathLike)
-        source = read_lines(Path(texts)) if is_path else as_source(texts).texts  # type: ignore[arg-type]
+        source = _lines_of(texts) if is_path else as_source(texts).texts  # type: ignore[arg-type]
         width = self._width(truncate_dim)
         prefix = prompting.prompt_text(self.settings, prompt)
         run = {
@@ -378,3 +379,12 @@ class TextEncoder:
         heads = self.model.heads
         is_unit = len(heads) > 0 and isinstance(heads[len(heads) - 1], Normalize)
         return normalized(vectors) if is_unit else np.ascontiguousarray(vectors)
+
+
+def _lines_of(path: str | os.PathLike[str]) -> Iterator[str]:
+    if not Path(path).is_file():
+        raise TextInputError(
+            f"{path} is not a file; encode_to takes the path of a text file (or .gz) with one text "
+            "per line, or a list or iterator of texts"
+        )
+    return read_lines(Path(path))
