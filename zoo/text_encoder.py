@@ -18,7 +18,7 @@ from textzoo.checkpoints.directory import write_directory
 from textzoo.compilation import CompiledModel, enable_compilation_cache
 from textzoo.encode_to import VectorFile
 from textzoo.encoding import EncodeReport
-from textzoo.errors import ConfigError
+from textzoo.errors import ConfigError, TextInputError
 from textzoo.fingerprint import model_fingerprint
 from textzoo.fitting import check_fit, configured_tokenizer
 from textzoo.inputs import as_list, as_source
