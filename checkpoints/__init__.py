@@ -1,0 +1,1 @@
+"""Weights, configs and everything else of a model on disk."""

@@ -6,7 +6,8 @@ from textzoo.checkpoints import weights
 from textzoo.checkpoints.bundle import Bundle
 from textzoo.checkpoints.directory import CONFIG_NAME, FORMAT, read_directory, read_json
 from textzoo.checkpoints.foreign import read_sentence_transformers, read_transformers
-from textzoo.errors import ConfigError, WeightsError
+from textzoo.errors import ConfigError
+from textzoo.fitting import check_fit
 
 _MODULES_NAME = "modules.json"
 
@@ -26,7 +27,8 @@ def read_model(directory: Path, *, dtype: str | None = None) -> Bundle:
         bundle = _read(directory, dtype)
     except FileNotFoundError as error:
         raise ConfigError(str(error)) from error
-    check_tokenizer(bundle, source=str(directory))
+    if bundle.tokenizer is not None:
+        check_fit(bundle.tokenizer, bundle.model, source=str(directory))
     return bundle
 
 
@@ -36,26 +38,6 @@ def has_model(directory: Path) -> bool:
     files = directory.rglob("*.safetensors")
     # is_file, because a link of the hub's cache may lead nowhere.
     return any(path.is_file() for path in configs) and any(path.is_file() for path in files)
-
-
-def check_tokenizer(bundle: Bundle, *, source: str) -> None:
-    """Raises unless every id of the tokenizer has a row, and its longest text has positions."""
-    if bundle.tokenizer is None:
-        return
-    rows = getattr(bundle.model.embedding, "vocab_size", None)
-    ids = bundle.tokenizer.vocab_size
-    if rows is not None and ids > rows:
-        raise WeightsError(
-            f"{source}: the tokenizer gives ids up to {ids - 1}, the embedding table has {rows} "
-            "rows; put the tokenizer file that the model was trained with there"
-        )
-    longest = getattr(bundle.model.encoder, "max_length", None)
-    length = bundle.tokenizer.max_length
-    if longest is not None and length > longest:
-        raise ConfigError(
-            f"{source}: the tokenizer cuts texts to max_length={length}, the encoder takes at "
-            f"most {longest}; write max_length={longest} in the tokenizer's part"
-        )
 
 
 def _read(directory: Path, dtype: str | None) -> Bundle:

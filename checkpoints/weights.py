@@ -163,9 +163,16 @@ def write_safetensors(
         safetensors_numpy.save_file(
             contiguous, partial, metadata=dict(metadata or {"format": "np"})
         )
+        partial.chmod(0o666 & ~_umask())  # the library makes a file that only its owner can read
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def sha256(path: Path) -> str:

@@ -144,7 +144,7 @@ def _attend_in_blocks(q: Array, k: Array, v: Array, allowed: Array, bias: Array 
     if block > 1 or scores <= 4 * _CPU_BLOCK_SCORES:
         allowed = jnp.broadcast_to(allowed, (batch, *allowed.shape[1:]))
         parts = [x.reshape(batch // block, block, *x.shape[1:]) for x in (q, k, v, allowed)]
-        out = jax.lax.map(lambda part: _attend(*part, bias), parts)
+        out = jax.lax.map(lambda part: _attend(part[0], part[1], part[2], part[3], bias), parts)
         return out.reshape(q.shape)
     # Long texts: blocks of queries of one text.
     rows = _largest_divisor(length, _CPU_BLOCK_SCORES // (heads * length))

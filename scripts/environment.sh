@@ -50,18 +50,18 @@ with_pip() { # folder, pip arguments...
   "$folder/bin/python" -m pip --version >/dev/null 2>&1 ||
     "$folder/bin/python" -m ensurepip >"$log" 2>&1 ||
     fail "$folder has no pip; remove that folder and try again"
-  # Not compiled ahead: most files are never imported, the others are compiled when they are.
-  if ! "$folder/bin/python" -m pip install --no-compile --disable-pip-version-check \
+  if ! "$folder/bin/python" -m pip install --disable-pip-version-check \
     "$@" >"$log" 2>&1; then
     tail -n 30 "$log" >&2
     fail "pip install $* failed; its last lines are above, all of them in $log"
   fi
 }
 
-# With uv when it is there and finds everything, else with pip.
+# With uv when it is there and finds everything, else with pip. Compiled ahead, as pip does:
+# importing jax from source takes three times as long, at every start where Python may not write.
 with_uv_or_pip() { # folder, pip arguments...
   command -v uv >/dev/null &&
-    uv pip install --quiet --python "$1/bin/python" "${@:2}" >"$1/.textzoo-install.log" 2>&1 ||
+    uv pip install --quiet --compile-bytecode --python "$1/bin/python" "${@:2}" >"$1/.textzoo-install.log" 2>&1 ||
     with_pip "$@"
 }
 

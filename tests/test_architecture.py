@@ -31,6 +31,7 @@ LAYERS = (
         "textzoo.config",
         "textzoo.errors",
         "textzoo.families",
+        "textzoo.fitting",
         "textzoo.model",
         "textzoo.parts",
         "textzoo.registry",

@@ -123,6 +123,20 @@ def run(model, batch: TextBatch):
     return jax.jit(lambda state, batch: nnx.merge(graphdef, state)(batch))(state, batch)
 
 
+def make_random(make, scale=0.4, seed=0):
+    """A module with numpy's random parameters, which needs no compilation; none is idle."""
+    module = nnx.eval_shape(make)
+    rng = np.random.default_rng(seed)
+    is_variable = lambda x: isinstance(x, nnx.Variable)  # noqa: E731
+    for path, variable in jax.tree_util.tree_leaves_with_path(
+        nnx.state(module), is_leaf=is_variable
+    ):
+        center = 1 if "scale" in jax.tree_util.keystr(path) else 0
+        values = center + scale * rng.normal(size=variable.shape)
+        variable.set_value(jax.device_put(values.astype(variable.dtype)))
+    return module
+
+
 def encode(bundle, texts):
     """Vectors of texts, in one padded batch."""
     tokenized = bundle.tokenizer(texts)

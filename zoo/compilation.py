@@ -58,7 +58,7 @@ class CompiledModel:
     def dimension(self) -> int:
         """Width of the vectors, or of the states when the model has no pooling."""
         row = np.zeros((1, 4), np.int32)
-        batch = TextBatch(ids=row, mask=row == 0)  # type: ignore[arg-type]
+        batch = TextBatch(ids=row, mask=row == 0)
         function = self._functions[0 if self.has_vectors else 1]
         return int(jax.eval_shape(function, self.parameters(), batch).shape[-1])
 
@@ -96,8 +96,8 @@ def enable_compilation_cache() -> Path | None:
         The folder in use, ``None`` when there is none: the user turned the cache off, or the
         folder cannot be written. Nothing depends on it but the time of a second start.
     """
-    configured = jax.config.jax_compilation_cache_dir
-    if configured is not None or not jax.config.jax_enable_compilation_cache:
+    configured = jax.config.values["jax_compilation_cache_dir"]
+    if configured is not None or not jax.config.values["jax_enable_compilation_cache"]:
         return None if configured is None else Path(configured)
     folder = cache_folder() / "compiled" / _machine()
     try:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from textzoo.errors import ResumeError, TextInputError
+from textzoo.errors import ConfigError, ResumeError, TextInputError, closest
 from textzoo.inputs import checked
 
 FILE_NAME = "vectors.npy"
@@ -77,17 +77,25 @@ class VectorFile:
         directory: made when it does not exist.
         dimension: E.
         dtype: ``"float32"`` or ``"float16"``.
+        shard_size: texts of a shard, at most.
         run: what the vectors depend on besides the texts: model, options. Two runs with different
             values are different runs.
         resume: continue what is there; without it, start over.
 
     Raises:
+        ConfigError: dtype or shard_size make no sense.
         ResumeError: what is there comes from another run, or is damaged.
     """
 
     def __init__(
-        self, directory: Path, *, dimension: int, dtype: str, run: Mapping[str, Any], resume: bool
-    ) -> None:
+        self, directory: Path, *, dimension: int, dtype: str, shard_size: int,
+        run: Mapping[str, Any], resume: bool,
+    ) -> None:  # fmt: skip
+        if dtype not in DTYPES:
+            raise ConfigError(f"dtype={dtype!r} cannot be written; {closest(dtype, DTYPES)}")
+        if shard_size < 1:
+            raise ConfigError(f"shard_size={shard_size}; use 1 or more")
+        self._shard_size = shard_size
         self.directory = directory
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._dimension = dimension
@@ -121,12 +129,13 @@ class VectorFile:
         """Where the vectors are when all is done."""
         return self.directory / FILE_NAME
 
-    def remaining(self, shards: Iterator[Shard]) -> Iterator[Shard]:
-        """Compares the first shards with those committed before and yields the others.
+    def remaining(self, texts: Iterable[str]) -> Iterator[Shard]:
+        """Cuts texts into shards, compares those committed before, and yields the others.
 
         Raises:
             ResumeError: the corpus is not the one the directory was begun with.
         """
+        shards = cut_into_shards(texts, self._shard_size)
         committed = list(self._manifest["shards"])
         for number, known in enumerate(committed):
             shard = next(shards, None)
@@ -188,7 +197,11 @@ class VectorFile:
 
     def _open_manifest(self, run: dict[str, Any]) -> dict[str, Any]:
         path = self.directory / MANIFEST_NAME
-        run = {**run, "dimension": self._dimension, "dtype": self._dtype.name}
+        run |= {
+            "dimension": self._dimension,
+            "dtype": self._dtype.name,
+            "shard_size": self._shard_size,
+        }
         if not path.is_file():
             if (self.directory / FILE_NAME).exists():
                 raise ResumeError(

@@ -1,10 +1,8 @@
 """What callers may pass as texts, and what they get told when it is something else."""
 
 import dataclasses
-import gzip
 import os
 from collections.abc import Iterable, Iterator, Mapping, Set
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,26 +75,3 @@ def checked(texts: list[Any], *, first: int = 0) -> list[str]:
     except (TypeError, ValueError) as error:
         raise TextInputError(str(error)) from error
     return texts
-
-
-def read_lines(path: Path) -> Iterator[str]:
-    """Yields the lines of a UTF-8 file, plain or gzip, without their ends; one line, one text.
-
-    Raises:
-        TextInputError: the file does not exist, or a line is not UTF-8.
-    """
-    if not path.is_file():
-        raise TextInputError(
-            f"{path} is not a file; expected a text file (or .gz) with one text per line. "
-            "A single text goes to encode, several as a list."
-        )
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise TextInputError(
-                    f"{path}, line {number} is not UTF-8 ({error.reason} at byte {error.start}); "
-                    "convert the file, e.g. iconv -f latin1 -t utf-8"
-                ) from error
-            yield text.removesuffix("\n").removesuffix("\r")

@@ -16,14 +16,14 @@ from textzoo.calls import Call
 from textzoo.checkpoints.bundle import Bundle
 from textzoo.checkpoints.directory import write_directory
 from textzoo.compilation import CompiledModel, enable_compilation_cache
-from textzoo.encode_to import DTYPES, VectorFile, cut_into_shards
+from textzoo.encode_to import VectorFile
 from textzoo.encoding import EncodeReport
-from textzoo.errors import ConfigError, closest
+from textzoo.errors import ConfigError, TextInputError
 from textzoo.fingerprint import model_fingerprint
-from textzoo.inputs import as_list, as_source, read_lines
+from textzoo.fitting import check_fit, configured_tokenizer
+from textzoo.inputs import as_list, as_source
 from textzoo.model import TextModel
 from textzoo.modules import Normalize, Tokenizer
-from textzoo.parts import build_tokenizer
 from textzoo.progress import progress
 from textzoo.search import SearchResult, search
 from textzoo.settings import EncoderSettings
@@ -35,6 +35,7 @@ from textzoo.similarity import (
     similarity_pairs,
 )
 from textzoo.spans import Span, SpanVectors, TokenVectors, read_spans
+from textzoo.text_files import read_lines
 
 # Small batches stay in a processor's caches; an accelerator needs large ones to be busy.
 _TOKENS_PER_BATCH = {"cpu": 1024}
@@ -82,10 +83,10 @@ class TextEncoder:
             truncate_dim=truncate_dim,
         )  # fmt: skip
         self.model = model
-        self.tokenizer = _configured_tokenizer(model) if tokenizer is None else tokenizer
+        self.tokenizer = configured_tokenizer(model) if tokenizer is None else tokenizer
         self.name = name
         self.last_report: EncodeReport | None = None
-        _check_fit(self.tokenizer, model)
+        check_fit(self.tokenizer, model)
         enable_compilation_cache()
         self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH.get(
             jax.default_backend(), _TOKENS_PER_BATCH_ELSEWHERE
@@ -289,27 +290,21 @@ class TextEncoder:
         Raises:
             ResumeError: the directory was begun with other texts, another model or other options.
         """
-        if dtype not in DTYPES:
-            raise ConfigError(f"dtype={dtype!r} cannot be written; {closest(dtype, DTYPES)}")
-        if shard_size < 1:
-            raise ConfigError(f"shard_size={shard_size}; use 1 or more")
         is_path = isinstance(texts, str | os.PathLike)
-        source = read_lines(Path(texts)) if is_path else as_source(texts).texts  # type: ignore[arg-type]
+        source = _lines_of(texts) if is_path else as_source(texts).texts  # type: ignore[arg-type]
         width = self._width(truncate_dim)
         prefix = prompting.prompt_text(self.settings, prompt)
         run = {
             **model_fingerprint(self.model, self.tokenizer), "prompt": prefix,
-            "truncate_dim": width, "shard_size": shard_size,
-            "tokens_per_batch": self.tokens_per_batch,
+            "truncate_dim": width, "tokens_per_batch": self.tokens_per_batch,
         }  # fmt: skip
-        total = len(source) if isinstance(source, list) else None
         file = VectorFile(
-            Path(directory), dimension=width or self._compiled.dimension, dtype=dtype, run=run,
-            resume=resume,
+            Path(directory), dimension=width or self._compiled.dimension, dtype=dtype,
+            shard_size=shard_size, run=run, resume=resume,
         )  # fmt: skip
+        total = len(source) if isinstance(source, list) else None
         with contextlib.closing(file), self._call(show_progress, total, done=file.rows) as call:
-            remaining = file.remaining(cut_into_shards(source, shard_size))
-            for shard, vectors in call.shards(remaining, prefix):
+            for shard, vectors in call.shards(file.remaining(source), prefix):
                 file.append(shard, self._shorten(vectors, width))
             file.finish()
         return np.load(file.path, mmap_mode="r")
@@ -386,25 +381,10 @@ class TextEncoder:
         return normalized(vectors) if is_unit else np.ascontiguousarray(vectors)
 
 
-def _configured_tokenizer(model: TextModel) -> Tokenizer:
-    config = getattr(model, "config", None)
-    if config is None or config.tokenizer is None:
-        raise ConfigError(
-            "the model's config names no tokenizer; give one: textzoo.TextEncoder(model, tokenizer)"
+def _lines_of(path: str | os.PathLike[str]) -> Iterator[str]:
+    if not Path(path).is_file():
+        raise TextInputError(
+            f"{path} is not a file; encode_to takes the path of a text file (or .gz) with one text "
+            "per line, or a list or iterator of texts"
         )
-    return build_tokenizer(config.tokenizer)
-
-
-def _check_fit(tokenizer: Tokenizer, model: TextModel) -> None:
-    rows = getattr(model.embedding, "vocab_size", None)
-    if isinstance(rows, int) and tokenizer.vocab_size > rows:
-        raise ConfigError(
-            f"the tokenizer does not fit the table: its ids go up to {tokenizer.vocab_size - 1}, "
-            f"the embedding has vocab_size={rows}; use the tokenizer the model was trained with"
-        )
-    longest = getattr(model.encoder, "max_length", None)
-    if isinstance(longest, int) and tokenizer.max_length > longest:
-        raise ConfigError(
-            f"the tokenizer cuts texts to max_length={tokenizer.max_length} tokens, the encoder "
-            f"takes at most {longest}; build the tokenizer with max_length={longest}"
-        )
+    return read_lines(Path(path))

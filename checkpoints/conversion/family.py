@@ -98,7 +98,9 @@ class Family:
         )
         return ModelConfig(embedding=embedding, encoder=Part("TransformerEncoder", **options))
 
-    def write(self, options: Options, *, vocab_size: int, pad_token_id: int) -> dict[str, Any]:
+    def write(
+        self, options: Options, *, vocab_size: int, pad_token_id: int | None
+    ) -> dict[str, Any]:
         """The content of a ``config.json``; ``options`` are those :meth:`misfits` accepts."""
         return {
             "architectures": [self.model_class],

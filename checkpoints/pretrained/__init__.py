@@ -1,0 +1,1 @@
+"""The models that come with textzoo, one folder each."""

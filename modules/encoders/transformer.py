@@ -257,7 +257,9 @@ class TransformerEncoder(nnx.Module):
         if self.local_window is not None:
             distance = jnp.abs(positions[:, None, :, None] - positions[:, None, None, :])
             local_mask = global_mask & (distance <= self.local_window // 2)
-        bias = None if self.relative_bias is None else self._bias(length)
+        bias = None
+        if self.relative_bias is not None:
+            bias = self._bias(self.relative_bias[...], length)
         layers, diagonals = [x], []
         for index in range(self.num_layers):
             layer = self.layers[self._own_layer(index)]
@@ -268,7 +270,8 @@ class TransformerEncoder(nnx.Module):
                     return_diagonal=return_attention_diagonal, rngs=rngs,
                 )  # fmt: skip
             layers.append(x)
-            diagonals.append(diagonal)
+            if diagonal is not None:
+                diagonals.append(diagonal)
         if self.final_norm is not None:
             x = self.final_norm(x)
         return hidden.replace(
@@ -296,9 +299,8 @@ class TransformerEncoder(nnx.Module):
         x = self.dropout(x, rngs=rngs)
         return x if self.input_projection is None else self.input_projection(x)
 
-    def _bias(self, length: int) -> Float[Array, "1 H L L"]:
+    def _bias(self, table: Float[Array, "V H"], length: int) -> Float[Array, "1 H L L"]:
         steps = jnp.arange(length)
-        table = self.relative_bias[...]
         buckets = relative_buckets(
             steps[None, :] - steps[:, None], table.shape[0], self.relative_max_distance
         )

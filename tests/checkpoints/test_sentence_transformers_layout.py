@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from flax import nnx
-from tiny_families import VOCAB, make_tokenizer
+from tiny_families import VOCAB, make_random, make_tokenizer
 
 from textzoo import ModelConfig, Part, build
 from textzoo.checkpoints.bundle import Bundle
@@ -39,7 +39,10 @@ def make_bundle(config, settings=EncoderSettings(), **options):  # noqa: B008
     options = {"max_length": 16} | options
     tokenizer = SubwordTokenizer(make_tokenizer("bert"), **options)
     return Bundle(
-        model=build(config, rngs=nnx.Rngs(0)), tokenizer=tokenizer, settings=settings, name="tiny"
+        model=make_random(lambda: build(config, rngs=nnx.Rngs(0))),
+        tokenizer=tokenizer,
+        settings=settings,
+        name="tiny",
     )
 
 

@@ -34,7 +34,7 @@ def test_states_equal_those_of_transformers(name, tmp_path):
     ours, theirs = read_states(tmp_path, ids, mask), reference_states(model, ids, mask)
     assert np.abs(theirs[mask]).mean() > 0.1
     difference = np.abs(ours - theirs)[mask].max()
-    assert difference < 1e-5
+    assert difference < 2e-5
 
 
 TASK_CLASSES = {
@@ -55,7 +55,7 @@ def test_heads_of_task_models_are_left_out(name, tmp_path):
     save(model, tmp_path, CASES[name][0])
     ids, mask = make_batch(name)
     theirs = reference_states(model.base_model, ids, mask)
-    assert np.abs(read_states(tmp_path, ids, mask) - theirs)[mask].max() < 1e-5
+    assert np.abs(read_states(tmp_path, ids, mask) - theirs)[mask].max() < 2e-5
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -66,7 +66,7 @@ def test_half_precision_files_load(dtype, tmp_path):
     save(model, tmp_path, "bert")
     ids, mask = make_batch("bert")
     theirs = reference_states(model.float(), ids, mask)
-    assert np.abs(read_states(tmp_path, ids, mask) - theirs)[mask].max() < 1e-5
+    assert np.abs(read_states(tmp_path, ids, mask) - theirs)[mask].max() < 2e-5
 
 
 def test_sharded_files_load(tmp_path):
@@ -75,7 +75,7 @@ def test_sharded_files_load(tmp_path):
     assert (tmp_path / "model.safetensors.index.json").is_file()
     ids, mask = make_batch("bert")
     theirs = reference_states(model, ids, mask)
-    assert np.abs(read_states(tmp_path, ids, mask) - theirs)[mask].max() < 1e-5
+    assert np.abs(read_states(tmp_path, ids, mask) - theirs)[mask].max() < 2e-5
 
 
 def test_rotary_positions_hold_far_out(tmp_path):
@@ -110,7 +110,7 @@ def test_all_layers_equal_those_of_transformers(tmp_path):
             output_hidden_states=True, output_attentions=True,
         )  # fmt: skip
     for ours, wanted in zip(hidden.layers, theirs.hidden_states, strict=True):
-        assert np.abs(np.asarray(ours) - wanted.numpy())[mask].max() < 1e-5
+        assert np.abs(np.asarray(ours) - wanted.numpy())[mask].max() < 2e-5
     diagonal = np.stack([a.diagonal(dim1=-2, dim2=-1).numpy() for a in theirs.attentions], 1)
     difference = np.abs(np.asarray(hidden.attention_diagonal) - diagonal)
-    assert np.moveaxis(difference, 3, 1)[mask].max() < 1e-5
+    assert np.moveaxis(difference, 3, 1)[mask].max() < 2e-5

@@ -11,7 +11,7 @@ from tiny_encoder import SENTENCES, tiny_encoder, tiny_model, tiny_tokenizer
 
 from textzoo import TextEncoder, build, load
 from textzoo import encode_to as encode_to_module
-from textzoo.errors import ConfigError, ResumeError, TextInputError, TruncationWarning
+from textzoo.errors import ConfigError, DataError, ResumeError, TextInputError, TruncationWarning
 
 TEXTS = [f"{SENTENCES[i % 5][: 3 + i % 11]} {i}" for i in range(60)]
 FILES = {".lock", "manifest.json", "vectors.npy"}
@@ -72,7 +72,7 @@ def test_a_file_has_one_text_per_line(suffix, end, tmp_path):
 
 def test_a_line_that_is_not_utf_8_is_named(tmp_path):
     (tmp_path / "texts.txt").write_bytes(b"fine\nlatin \xe9\n")
-    with pytest.raises(TextInputError, match="texts.txt, line 2 is not UTF-8"):
+    with pytest.raises(DataError, match="texts.txt, line 2: byte 6 is not UTF-8"):
         tiny_encoder().encode_to(tmp_path / "texts.txt", tmp_path / "out")
 
 

@@ -50,6 +50,11 @@ def test_equal_scores_stand_in_the_order_of_the_corpus(corpus, k, cells):
     assert result.indices.tolist() == indices.tolist()
 
 
+def test_zero_and_minus_zero_are_equal_scores():
+    queries, corpus = np.float32([[-1]]), np.float32([[0], [-0.0], [0], [-0.0]])
+    assert search(queries, corpus, k=4, kind="dot").indices.tolist() == [[0, 1, 2, 3]]
+
+
 def test_a_small_corpus_gives_all_of_its_rows():
     result = search(QUERIES, CORPUS[:4], k=10, kind="cosine")
     assert result.indices.shape == (3, 4)

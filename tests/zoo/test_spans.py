@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_encoder import KINDS, tiny_encoder, tiny_tokenizer
+from tiny_encoder import KINDS, tiny_encoder, tiny_model, tiny_tokenizer
 
+from textzoo import Part, TextEncoder, build
 from textzoo.errors import TextInputError, TruncationWarning
 from textzoo.spans import read_spans, span_groups
 
@@ -85,6 +87,14 @@ def test_spans_in_the_white_space_between_words_have_no_tokens():
         (result,) = tiny_encoder(kind).encode_spans(["the fox"], [[(3, 4), (4, 4), (4, 7)]])
         assert result.kept.tolist() == [False, False, True]
         assert not result.vectors[:2].any() and result.vectors[2].any()
+
+
+def test_spans_without_tokens_are_zeros_also_behind_a_head_with_a_bias():
+    head = Part("Dense", in_features=8, out_features=8)
+    model = build(tiny_model().config.replace(heads=(head,)), rngs=nnx.Rngs(0))
+    model.heads[0].linear.bias.set_value(np.ones(8, np.float32))
+    (result,) = TextEncoder(model, tiny_tokenizer()).encode_spans(["the fox"], [[(3, 4), (4, 7)]])
+    assert not result.vectors[0].any() and result.vectors[1].any()
 
 
 def test_a_mark_and_an_emoji_can_be_spans():

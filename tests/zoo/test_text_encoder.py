@@ -32,6 +32,12 @@ def test_encode_gives_float32_vectors_in_the_order_of_the_texts():
         np.testing.assert_allclose(vectors[index], encoder.encode(TEXTS[index]), atol=1e-6)
 
 
+def test_batches_that_are_not_full_give_a_row_per_text():
+    encoder = tiny_encoder()
+    for count in (2, 3, 5):
+        assert encoder.encode(TEXTS[:1] * count).shape == (count, 8)
+
+
 @pytest.mark.parametrize("layers", [0, 1])
 def test_a_vector_does_not_depend_on_batch_or_padding(layers):
     encoder = tiny_encoder(layers=layers)

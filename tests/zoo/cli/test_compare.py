@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from tiny_models import write_tiny_model
 
 
 def test_similarity_of_arguments(textzoo, tiny):
@@ -22,6 +23,14 @@ def test_similarity_table_has_a_row_per_text(textzoo, tiny):
 
 def test_similarity_reads_stdin(textzoo, tiny):
     assert "kitten" in textzoo("similarity", "-m", tiny, stdin="cat\nkitten\n").out
+
+
+def test_similarity_puts_the_prompt_before_every_text(textzoo, tmp_path):
+    model = write_tiny_model(tmp_path / "prompted", prompts={"query": "red red red "})
+    arguments = ("similarity", "cat", "car", "-m", model, "--json", "--prompt")
+    asked = json.loads(textzoo(*arguments, "query").out)["similarity"][0][1]
+    plain = json.loads(textzoo(*arguments, "").out)["similarity"][0][1]
+    assert asked > plain + 0.1
 
 
 @pytest.mark.parametrize("count", [1, 41])

@@ -121,7 +121,10 @@ def test_prompt(textzoo, tmp_path):
     assert textzoo("encode", "-m", model, stdin="cat\n").code == 2
 
 
-def test_texts_that_were_cut_are_counted(textzoo, tiny, tmp_path):
+def test_texts_that_were_cut_are_counted_over_all_blocks(textzoo, tiny, tmp_path, monkeypatch):
+    import textzoo.cli.encode as command
+
+    monkeypatch.setattr(command, "_BLOCK", 2)
     long = "cat " * 50
     result = textzoo(
         "encode", "-m", tiny, "-o", tmp_path / "out.npy", stdin=f"cat\n{long}\n{long}\n"

@@ -30,10 +30,11 @@ def test_probe_reads_separable_labels_without_error():
 
 
 def test_probe_is_at_chance_when_labels_are_not_in_the_vectors():
-    vectors = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float32)
-    labels = [str(label) for label in np.random.default_rng(1).integers(0, 2, 600)]
+    # Wide enough that a probe which saw the test texts would know their labels by heart.
+    vectors = np.random.default_rng(0).normal(size=(200, 100)).astype(np.float32)
+    labels = [str(label) for label in np.random.default_rng(1).integers(0, 2, 200)]
     result = score_folds(vectors, labels, folds=5)
-    assert 0.4 < result.accuracy < 0.6
+    assert 0.35 < result.accuracy < 0.65
     assert result.accuracy_interval[0] < result.accuracy < result.accuracy_interval[1]
 
 
