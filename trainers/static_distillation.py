@@ -341,7 +341,7 @@ def carry_over(
         return trained
     source, target = first[examples], trained[examples]
     left, _, right = np.linalg.svd(source.T @ target)
-    scale = np.linalg.norm(target) / max(np.linalg.norm(source), 1e-12)
+    scale = float(np.linalg.norm(target)) / max(float(np.linalg.norm(source)), 1e-12)
     return np.where((counts > 0)[:, None], trained, scale * first @ (left @ right)).astype(
         np.float32
     )

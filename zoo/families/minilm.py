@@ -15,7 +15,7 @@ from typing import Any
 from textzoo.config import ModelConfig, Part
 from textzoo.families.shared import transformer_preset
 from textzoo.registry import register_model
-from textzoo.spec import ModelSpec, Weights
+from textzoo.spec import ModelSpec, Result, Weights
 
 _spec = functools.partial(
     ModelSpec,
@@ -84,6 +84,16 @@ def minilm_l12_h384_uncased(**overrides: Any) -> ModelConfig:
             sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         ),
         training_data="1.17 billion pairs of sentences from public collections",
+        results=(
+            Result(
+                task="STS-B test",
+                metric="Spearman x 100",
+                value=82.03,
+                command="textzoo evaluate all_minilm_l6_v2 stsb --data DATA --split test",
+                date="2026-11-21",
+                note="as published; float32",
+            ),
+        ),
     )
 )
 def all_minilm_l6_v2(**overrides: Any) -> ModelConfig:
