@@ -76,9 +76,13 @@ def _read_theta(data: Mapping[str, Any], layer_type: str, key: str, default: flo
     nested = data.get("rope_parameters")
     if nested is None:
         return read_value(data, key, float, default)
-    parameters = nested.get(layer_type, {}) if isinstance(nested, Mapping) else None
-    if not isinstance(parameters, Mapping | None) or (
-        isinstance(nested, Mapping) and not set(nested) <= {_GLOBAL, _LOCAL}
+    kinds = dict(nested) if isinstance(nested, Mapping) else {}
+    parameters = kinds.get(layer_type, {}) if isinstance(nested, Mapping) else None
+    # Some versions of transformers 5 write defaults beside the two kinds of layers.
+    beside = {key: value for key, value in kinds.items() if key not in (_GLOBAL, _LOCAL)}
+    if not isinstance(parameters, Mapping | None) or any(
+        value is not None and (key, value) != ("rope_type", "default")
+        for key, value in beside.items()
     ):
         raise ConfigError(
             f"config.json has rope_parameters={nested!r}; expected an object with "

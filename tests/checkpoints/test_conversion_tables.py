@@ -175,7 +175,9 @@ def test_modernbert_configs_of_transformers_4_and_5_read_alike():
     new = read_modernbert(layer_types=types, rope_parameters=rope, local_attention=4)
     old = read_modernbert(global_attn_every_n_layers=2, global_rope_theta=5, local_rope_theta=7,
                           local_attention=4)  # fmt: skip
-    assert new == old
+    beside = rope | {"rope_type": "default", "rope_theta": None}  # as transformers 5.3 writes it
+    also_new = read_modernbert(layer_types=types, rope_parameters=beside, local_attention=4)
+    assert new == also_new == old
     assert (new["global_every"], new["local_window"]) == (2, 4)
     assert (new["rotary_theta"], new["local_rotary_theta"]) == (5.0, 7.0)
 
