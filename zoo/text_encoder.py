@@ -243,7 +243,7 @@ class TextEncoder:
 
         Returns:
             ``indices [Q, k]`` and ``scores [Q, k]``, the nearest first; equal scores stand in the
-            order of the corpus.
+            order of the corpus. A vector with NaN is near nothing: its scores are minus infinity.
         """
         if is_vectors(corpus):
             rows = corpus if isinstance(corpus, np.ndarray) else np.asarray(corpus)
