@@ -37,10 +37,12 @@ LAYERS = (
         "textzoo.registry",
         "textzoo.settings",
         "textzoo.spec",
+        "textzoo.text_files",
     ),
     ("textzoo.checkpoints",),
     ("textzoo.trainers",),
     ("textzoo",),
+    ("textzoo.recipes",),
     ("textzoo.cli",),
 )
 

@@ -1,0 +1,54 @@
+"""What a training step is given."""
+
+import dataclasses
+
+from jaxtyping import Float, Int, Shaped, UInt
+
+from textzoo.modules.types import AnyArray, TextBatch, register_pytree
+
+
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainBatch:
+    """B rows of training data; what an objective does not need is ``None``.
+
+    On the host the arrays are numpy and hold this process's rows; in the step they are global.
+
+    Attributes:
+        texts: one batch of tokens per text column, ``[B, L]`` each with an L of its own. Columns
+            of a contrastive batch are anchor, positive, negatives.
+        labels: class (whole numbers) or score of each row, ``[B]``.
+        targets: what a teacher says of each row, ``[B, ...]``: vectors, scores or logits.
+        keys: a hash of each text, ``[B, T]``, equal for equal texts, to find duplicates.
+        word_ids: the word each token of the first column belongs to, counted from zero in each
+            row, -1 for special tokens and padding, ``[B, L]``.
+        row_mask: False for rows that only fill the batch up, ``[B]``; ``None``: all are real.
+    """
+
+    texts: tuple[TextBatch, ...]
+    labels: Shaped[AnyArray, "B"] | None = None
+    targets: Float[AnyArray, "B ..."] | None = None
+    keys: UInt[AnyArray, "B T"] | None = None
+    word_ids: Int[AnyArray, "B L"] | None = None
+    row_mask: Shaped[AnyArray, "B"] | None = None
+
+    def replace(self, **changes: object) -> "TrainBatch":
+        """Returns a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoadedBatch:
+    """A batch as the data pipeline hands it to the loop.
+
+    Attributes:
+        batch: this process's rows, as numpy arrays.
+        examples: real rows of the global batch.
+        tokens: real tokens of this process's rows, all columns together.
+        identity: where the rows come from, for messages: epoch, source, row numbers.
+    """
+
+    batch: TrainBatch
+    examples: int
+    tokens: int
+    identity: str

@@ -1,0 +1,1 @@
+"""Objectives: a model together with what it is trained to do."""
