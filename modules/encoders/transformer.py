@@ -1,5 +1,8 @@
 """One bidirectional transformer whose options cover the BERT family."""
 
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -16,7 +19,13 @@ from textzoo.modules.parameters import (
     logical_axes,
     truncated_normal,
 )
+from textzoo.modules.partitioning import keep_rows_apart
 from textzoo.modules.types import Hidden
+
+_REMAT_POLICIES = {
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "full": jax.checkpoint_policies.nothing_saveable,
+}
 
 
 class TransformerLayer(nnx.Module):
@@ -219,6 +228,7 @@ class TransformerEncoder(nnx.Module):
             )  # fmt: skip
 
         self.layers = nnx.List([make_layer(index) for index in range(own_layers)])
+        self.remat = "none"
         self.final_norm = make_norm(width) if use_final_norm else None
         self.dropout = nnx.Dropout(dropout, deterministic=True)
 
@@ -251,7 +261,7 @@ class TransformerEncoder(nnx.Module):
         positions = hidden.positions
         if positions is None:
             positions = jnp.arange(length, dtype=jnp.int32)[None]
-        x = self._input(hidden, positions, rngs)
+        x = keep_rows_apart(self._input(hidden, positions, rngs))
         global_mask = _allowed(hidden)
         local_mask = global_mask
         if self.local_window is not None:
@@ -264,11 +274,16 @@ class TransformerEncoder(nnx.Module):
         for index in range(self.num_layers):
             layer = self.layers[self._own_layer(index)]
             is_global = self.local_window is None or index % self.global_every == 0
+            run = functools.partial(
+                _run_layer, layer, positions=positions, bias=bias,
+                return_diagonal=return_attention_diagonal,
+            )  # fmt: skip
+            if self.remat != "none":
+                run = jax.checkpoint(run, policy=_REMAT_POLICIES[self.remat])
+            key = None if rngs is None else rngs.dropout()
             with jax.named_scope(f"layer_{index}"):
-                x, diagonal = layer(
-                    x, global_mask if is_global else local_mask, positions=positions, bias=bias,
-                    return_diagonal=return_attention_diagonal, rngs=rngs,
-                )  # fmt: skip
+                x, diagonal = run(x, global_mask if is_global else local_mask, key)
+            x = keep_rows_apart(x)
             layers.append(x)
             if diagonal is not None:
                 diagonals.append(diagonal)
@@ -279,6 +294,18 @@ class TransformerEncoder(nnx.Module):
             layers=tuple(layers) if return_layers else None,
             attention_diagonal=jnp.stack(diagonals, 1) if return_attention_diagonal else None,
         )
+
+    def set_view(self, remat: str | None = None) -> None:
+        """Called by ``nnx.view``: what a backward pass keeps of every layer.
+
+        Args:
+            remat: ``"none"`` keeps everything, ``"dots"`` the results of matrix products with
+                parameters, ``"full"`` only the input of each layer; the rest is computed again.
+                Values and gradients are the same.
+        """
+        if remat is not None:
+            _one_of("remat", remat, ("none", *_REMAT_POLICIES))
+            self.remat = remat
 
     def _own_layer(self, index: int) -> int:
         """Which of the layers with weights runs as layer ``index``."""
@@ -305,6 +332,14 @@ class TransformerEncoder(nnx.Module):
             steps[None, :] - steps[:, None], table.shape[0], self.relative_max_distance
         )
         return jnp.transpose(table[buckets].astype(jnp.float32), (2, 0, 1))[None]
+
+
+def _run_layer(
+    layer: TransformerLayer, x: Array, allowed: Array, key: Array | None, **options: Any
+) -> tuple[Array, Array | None]:
+    """A layer with a dropout key of its own, so that computing it again draws the same numbers."""
+    rngs = None if key is None else nnx.Rngs(dropout=key)
+    return layer(x, allowed, rngs=rngs, **options)
 
 
 def _allowed(hidden: Hidden) -> Bool[Array, "B 1 #L L"]:

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -289,3 +290,35 @@ def test_bfloat16_is_close_to_float32(kind):
 def test_options_that_contradict_each_other_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         TransformerEncoder(WIDTH, **BASE | options, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("policy", ["dots", "full"])
+def test_computing_layers_again_changes_neither_values_nor_gradients(policy):
+    encoder = TransformerEncoder(
+        8, num_layers=2, num_heads=2, hidden_dim=16, max_length=8, dropout=0.3,
+        attention_dropout=0.2, rngs=nnx.Rngs(0),
+    )  # fmt: skip
+    states = jax.random.normal(jax.random.key(1), (3, 5, 8))
+    hidden = Hidden(states=states, mask=jnp.ones((3, 5), bool))
+
+    def loss_and_gradient(**view):
+        module = nnx.view(encoder, deterministic=False, **view)
+
+        def loss(module):
+            return jnp.square(module(hidden, rngs=nnx.Rngs(dropout=7)).states).sum()
+
+        return nnx.value_and_grad(loss)(module)
+
+    kept, again = loss_and_gradient(), loss_and_gradient(remat=policy)
+    chex.assert_trees_all_close(again[0], kept[0], rtol=1e-6)
+    chex.assert_trees_all_close(
+        jax.tree.leaves(again[1]), jax.tree.leaves(kept[1]), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_an_unknown_remat_policy_is_refused():
+    encoder = TransformerEncoder(
+        8, num_layers=1, num_heads=2, hidden_dim=16, max_length=8, rngs=nnx.Rngs(0)
+    )
+    with pytest.raises(ValueError, match="'everything' is unknown; use one of none, dots, full"):
+        nnx.view(encoder, remat="everything")
