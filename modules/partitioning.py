@@ -1,4 +1,4 @@
-"""One hint to the compiler at block boundaries: rows stay where they are."""
+"""Hints to the compiler about what a mesh splits; without a mesh in context they do nothing."""
 
 import math
 
@@ -22,3 +22,17 @@ def keep_rows_apart(x: Shaped[Array, "B ..."]) -> Shaped[Array, "B ..."]:
     if parts <= 1 or x.shape[0] % parts:
         return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec(axes, *[None] * (x.ndim - 1)))
+
+
+def whole_rows(table: Shaped[Array, "V D"]) -> Shaped[Array, "V D"]:
+    """A table whose rows are whole on every device, to look rows up in.
+
+    Looking rows up in a table whose features are split over ``fsdp`` would give states whose
+    features are split, while their rows should be; rows may stay split over ``model``.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.shape.get("fsdp", 1) == 1:
+        return table
+    model = mesh.shape.get("model", 1)
+    axis = "model" if model > 1 and table.shape[0] % model == 0 else None
+    return jax.lax.with_sharding_constraint(table, PartitionSpec(axis, None))

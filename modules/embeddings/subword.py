@@ -1,5 +1,7 @@
 """A table with one row per subword."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -11,6 +13,7 @@ from textzoo.modules.parameters import (
     logical_axes,
     truncated_normal,
 )
+from textzoo.modules.partitioning import whole_rows
 from textzoo.modules.types import Hidden, TextBatch
 
 
@@ -61,7 +64,9 @@ class SubwordEmbedding(nnx.Module):
 
     def __call__(self, batch: TextBatch) -> Hidden:
         """Looks up every id; ids outside the table are a bug of the caller and give NaN."""
-        rows = jnp.take(self.table[...], batch.ids, axis=0, mode="fill", fill_value=jnp.nan)
+        rows = jnp.take(
+            whole_rows(self.table[...]), batch.ids, axis=0, mode="fill", fill_value=jnp.nan
+        )
         states = rows.astype(self.dtype or rows.dtype)
         if self.scale != 1.0:
             states = states * jnp.asarray(self.scale, states.dtype)
@@ -69,9 +74,20 @@ class SubwordEmbedding(nnx.Module):
             states = self.projection(states)
         return batch.with_states(states)
 
-    def attend(self, states: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
-        """Scores every row of the table against the states: the tied output layer, float32."""
-        states = states.astype(jnp.float32)
+    def attend(
+        self, states: Float[Array, "*B D"], *, dtype: Any = jnp.float32
+    ) -> Float[Array, "*B V"]:
+        """Scores every row of the table against the states: the tied output layer, float32.
+
+        Args:
+            states: what is compared with the rows.
+            dtype: of the factors; their sums are float32 in any case.
+        """
+        states = states.astype(dtype)
         if self.projection is not None:
-            states = states @ self.projection.kernel[...].astype(jnp.float32).T
-        return states @ self.table[...].astype(jnp.float32).T
+            states = _product(states, self.projection.kernel[...].astype(dtype).T).astype(dtype)
+        return _product(states, self.table[...].astype(dtype).T)
+
+
+def _product(x: Float[Array, "*B D"], y: Float[Array, "D V"]) -> Float[Array, "*B V"]:
+    return jnp.matmul(x, y, preferred_element_type=jnp.float32)

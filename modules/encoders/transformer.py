@@ -19,7 +19,7 @@ from textzoo.modules.parameters import (
     logical_axes,
     truncated_normal,
 )
-from textzoo.modules.partitioning import keep_rows_apart
+from textzoo.modules.partitioning import keep_rows_apart, whole_rows
 from textzoo.modules.types import Hidden
 
 _REMAT_POLICIES = {
@@ -317,10 +317,10 @@ class TransformerEncoder(nnx.Module):
         x = hidden.states
         if self.position_table is not None:
             rows = positions + self.position_offset
-            x = x + jnp.take(self.position_table[...], rows, axis=0, mode="clip").astype(x.dtype)
+            x = x + _rows_of(self.position_table[...], rows).astype(x.dtype)
         if self.type_table is not None:
             types = jnp.zeros((1, 1), jnp.int32) if hidden.type_ids is None else hidden.type_ids
-            x = x + jnp.take(self.type_table[...], types, axis=0, mode="clip").astype(x.dtype)
+            x = x + _rows_of(self.type_table[...], types).astype(x.dtype)
         if self.input_norm is not None:
             x = self.input_norm(x)
         x = self.dropout(x, rngs=rngs)
@@ -332,6 +332,10 @@ class TransformerEncoder(nnx.Module):
             steps[None, :] - steps[:, None], table.shape[0], self.relative_max_distance
         )
         return jnp.transpose(table[buckets].astype(jnp.float32), (2, 0, 1))[None]
+
+
+def _rows_of(table: Array, rows: Array) -> Array:
+    return jnp.take(whole_rows(table), rows, axis=0, mode="clip")
 
 
 def _run_layer(
