@@ -4,6 +4,7 @@ TSV here means a header line, no quoting and no escaping. Lines end at ``\n`` al
 characters that Python takes for line ends (U+2028, form feed) occur inside real texts.
 """
 
+import contextlib
 import gzip
 import json
 import zlib
@@ -19,40 +20,59 @@ def suffix_of(path: Path) -> str:
     return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
 
 
+def open_bytes(path: Path) -> IO[bytes]:
+    """Opens a file, unpacking it when it ends in ``.gz``; reading it needs :func:`whole_gzip`.
+
+    Raises:
+        DataError: the file is missing or cannot be opened.
+    """
+    try:
+        return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; check the path") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def whole_gzip(path: Path) -> Iterator[None]:
+    """Turns what a damaged gzip file raises on reading into a :class:`DataError`."""
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path} is not a whole gzip file ({error}); copy it again, or drop the .gz "
+            "suffix if it is plain text"
+        ) from error
+
+
 def read_lines(path: Path) -> Iterator[str]:
     """Yields the lines of a UTF-8 file without their ends.
 
     Raises:
         DataError: the file cannot be read, or a line is not UTF-8.
     """
-    opened: IO[bytes]
-    try:
-        opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[assignment]
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; check the path") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    with opened:
-        try:
-            yield from decode_lines(opened, str(path))
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise DataError(
-                f"{path} is not a whole gzip file ({error}); copy it again, or drop the .gz "
-                "suffix if it is plain text"
-            ) from error
+    with open_bytes(path) as opened, whole_gzip(path):
+        yield from decode_lines(opened, str(path))
+
+
+def decode_line(line: bytes, number: int) -> str:
+    """Decodes a line as UTF-8, without its end and, in line 1, a byte order mark."""
+    text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def decode_lines(lines: Iterable[bytes], source: str) -> Iterator[str]:
     """Decodes lines as UTF-8, without a byte order mark and line ends; ``source`` names them."""
     for number, line in enumerate(lines, start=1):
         try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            text = decode_line(line, number)
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{source}, line {number}: byte {error.start} is not UTF-8; convert the file, "
                 "e.g. with iconv -f latin1 -t utf-8"
             ) from error
-        yield text.removesuffix("\n").removesuffix("\r")
+        yield text
 
 
 def read_tsv(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -21,12 +21,15 @@ class Tokenized:
         offsets: first and past-the-end character of each token, ``[tokens, 2]``, when asked for.
             Tokens that stand for no characters (``[CLS]``) or for white space alone have equal
             ends; other tokens neither begin nor end with white space.
+        words: the word of each token, counted from zero in each text, -1 for special tokens,
+            ``[tokens]``, when asked for.
     """
 
     ids: np.ndarray
     starts: np.ndarray
     truncated: np.ndarray
     offsets: np.ndarray | None = None
+    words: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -63,22 +66,26 @@ class Tokenized:
             starts=starts,
             truncated=self.truncated[rows],
             offsets=None if self.offsets is None else self.offsets[source],
+            words=None if self.words is None else self.words[source],
         )
 
     @staticmethod
     def concatenate(parts: Sequence["Tokenized"]) -> "Tokenized":
-        """Joins the texts of several; all of them have offsets, or none."""
+        """Joins the texts of several; all of them have offsets, or none, and words, or none."""
         if len(parts) == 1:
             return parts[0]
         lengths = np.concatenate([np.zeros(0, np.int64), *(part.lengths for part in parts)])
         offsets = [part.offsets for part in parts if part.offsets is not None]
-        if len(offsets) not in (0, len(parts)):
-            raise ValueError("some parts have offsets and some have none; tokenize them alike")
+        words = [part.words for part in parts if part.words is not None]
+        for name, found in (("offsets", offsets), ("words", words)):
+            if len(found) not in (0, len(parts)):
+                raise ValueError(f"some parts have {name} and some have none; tokenize them alike")
         return Tokenized(
             ids=np.concatenate([np.zeros(0, np.int32), *(part.ids for part in parts)]),
             starts=np.concatenate([[0], np.cumsum(lengths)]),
             truncated=np.concatenate([np.zeros(0, bool), *(part.truncated for part in parts)]),
             offsets=np.concatenate(offsets) if offsets else None,
+            words=np.concatenate(words) if words else None,
         )
 
     def offsets_of(self, row: int) -> np.ndarray:

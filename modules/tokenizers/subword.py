@@ -95,8 +95,26 @@ class SubwordTokenizer:
         """Writes ``tokenizer.json`` into ``directory``."""
         self._tokenizer.save(str(Path(directory) / FILE_NAME))
 
-    def __call__(self, texts: Sequence[str], *, return_offsets: bool = False) -> Tokenized:
+    def with_options(
+        self, *, max_length: int | None = None, add_special_tokens: bool | None = None
+    ) -> "SubwordTokenizer":
+        """A tokenizer that differs in these options; this one is left as it is."""
+        special = self.add_special_tokens if add_special_tokens is None else add_special_tokens
+        return SubwordTokenizer(
+            self._tokenizer, max_length=max_length or self.max_length, add_special_tokens=special,
+            drop_unknown=self.drop_unknown, lowercase=self.lowercase,
+        )  # fmt: skip
+
+    def __call__(
+        self, texts: Sequence[str], *, return_offsets: bool = False, return_words: bool = False
+    ) -> Tokenized:
         """Tokenizes texts.
+
+        Args:
+            texts: what to tokenize.
+            return_offsets: also find the characters of each token.
+            return_words: also number the words, which are what the tokenizer cuts a text into
+                before it looks for pieces (``word_ids`` of the library).
 
         Raises:
             TypeError: an item is not a string.
@@ -104,11 +122,14 @@ class SubwordTokenizer:
         """
         texts = list(texts)
         check_texts(texts)
-        parts = [self._tokenize(piece, return_offsets) for piece in _pieces(texts)]
-        return Tokenized.concatenate(parts) if parts else self._tokenize([], return_offsets)
+        wanted = (return_offsets, return_words)
+        parts = [self._tokenize(piece, *wanted) for piece in _pieces(texts)]
+        return Tokenized.concatenate(parts) if parts else self._tokenize([], *wanted)
 
-    def _tokenize(self, texts: list[str], return_offsets: bool) -> Tokenized:
-        run = self._tokenizer.encode_batch if return_offsets else self._tokenizer.encode_batch_fast
+    def _tokenize(self, texts: list[str], return_offsets: bool, return_words: bool) -> Tokenized:
+        # The fast one knows neither characters nor words.
+        with_places = return_offsets or return_words
+        run = self._tokenizer.encode_batch if with_places else self._tokenizer.encode_batch_fast
         encodings = run(texts, add_special_tokens=self.add_special_tokens)
         lists = [encoding.ids for encoding in encodings]
         starts = np.zeros(len(texts) + 1, np.int64)
@@ -132,7 +153,13 @@ class SubwordTokenizer:
                 is_space = ids == self._space
                 offsets[is_space, 1] = offsets[is_space, 0]
             offsets = tidy_offsets(offsets, starts, texts)
-        tokenized = Tokenized(ids=ids, starts=starts, truncated=truncated, offsets=offsets)
+        words = None
+        if return_words:
+            numbers = itertools.chain.from_iterable(e.word_ids for e in encodings)
+            words = np.fromiter((-1 if n is None else n for n in numbers), np.int32, count=len(ids))
+        tokenized = Tokenized(
+            ids=ids, starts=starts, truncated=truncated, offsets=offsets, words=words
+        )
         return tokenized if self._unknown is None else _drop(tokenized, self._unknown)
 
     def token_to_id(self, token: str) -> int | None:
@@ -203,4 +230,5 @@ def _drop(tokenized: Tokenized, token_id: int) -> Tokenized:
         starts=kept_before[tokenized.starts],
         truncated=tokenized.truncated,
         offsets=None if tokenized.offsets is None else tokenized.offsets[keep],
+        words=None if tokenized.words is None else tokenized.words[keep],
     )

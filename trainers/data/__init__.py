@@ -1,1 +1,33 @@
 """Training data: files of rows, tokenized on the host into batches of static shape."""
+
+from textzoo.trainers.data.broken_rows import SourceReport
+from textzoo.trainers.data.collate import Column, Counts, text_key
+from textzoo.trainers.data.fields import Field
+from textzoo.trainers.data.line_sources import JsonlSource, TextSource, TsvSource
+from textzoo.trainers.data.opening import Readable, open_source
+from textzoo.trainers.data.sources import ConcatenatedSource, RowsSource, Source, WithVectors
+from textzoo.trainers.data.stream import BatchStream, Reading, TrainingData
+from textzoo.trainers.data.text_data import DataReport, Mixture, TextData
+
+__all__ = [
+    "BatchStream",
+    "Column",
+    "ConcatenatedSource",
+    "Counts",
+    "DataReport",
+    "Field",
+    "JsonlSource",
+    "Mixture",
+    "Readable",
+    "Reading",
+    "RowsSource",
+    "Source",
+    "SourceReport",
+    "TextData",
+    "TextSource",
+    "TrainingData",
+    "TsvSource",
+    "WithVectors",
+    "open_source",
+    "text_key",
+]

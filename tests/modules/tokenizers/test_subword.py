@@ -255,3 +255,37 @@ def test_a_batch_is_padded_with_empty_rows():
     batch = tokenized.batch(np.array([1]), length=8, size=2)
     assert batch.ids.shape == batch.mask.shape == (2, 8)
     assert batch.mask.sum(axis=1).tolist() == [int(tokenized.lengths[1]), 0]
+
+
+@every_kind
+def test_words_are_those_of_the_library(kind):
+    tokenized = tiny_tokenizer(kind, max_length=64)(SENTENCES, return_words=True)
+    for row, sentence in enumerate(SENTENCES):
+        expected = library_tokenizer(kind).encode(sentence).word_ids
+        words = tokenized.words[tokenized.starts[row] : tokenized.starts[row + 1]]
+        assert words.tolist() == [-1 if word is None else word for word in expected]
+
+
+def test_words_follow_when_tokens_are_dropped_selected_and_joined():
+    tokenizer = tiny_tokenizer(drop_unknown=True)
+    tokenized = tokenizer(["fox \u4f60 dog", "a fox"], return_words=True)
+    assert len(tokenized.words) == len(tokenized.ids)
+    assert tokenized.select(np.array([1])).words.tolist() == (
+        tokenizer(["a fox"], return_words=True).words.tolist()
+    )
+    joined = Tokenized.concatenate([tokenized, tokenized])
+    assert joined.words.tolist() == tokenized.words.tolist() * 2
+
+
+def test_parts_with_and_without_words_do_not_mix():
+    tokenizer = tiny_tokenizer()
+    with pytest.raises(ValueError, match="some parts have words"):
+        Tokenized.concatenate([tokenizer(["a"]), tokenizer(["b"], return_words=True)])
+
+
+def test_options_change_in_a_tokenizer_of_its_own():
+    tokenizer = tiny_tokenizer(lowercase=True)
+    other = tokenizer.with_options(max_length=4, add_special_tokens=False)
+    text = "The quick brown FOX jumps"
+    assert other([text]).ids.tolist() == tokenizer([text.lower()]).ids[1:5].tolist()
+    assert tokenizer.max_length == 32 and tokenizer([text]).lengths[0] > 4

@@ -1,0 +1,312 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_encoder import tiny_tokenizer
+
+from textzoo.errors import ConfigError, DataError, ResumeError
+from textzoo.trainers.data import Column, Field, Mixture, Reading, TextData, text_key
+
+AT_ONCE = Reading(threads=0)
+
+
+def rows(count, name="row"):
+    return [
+        {"text": f"{name} {i} " + "fox " * (i % 5), "other": f"dog {i}", "label": i % 3}
+        for i in range(count)
+    ]
+
+
+def text_data(source=None, **options):
+    settings = {"columns": ("text",), "batch_size": 8, "lengths": (8, 32), "reading": AT_ONCE}
+    source = rows(20) if source is None else source
+    return TextData(source, tiny_tokenizer(), **{**settings, **options})
+
+
+def take(stream, count):
+    found = [next(stream) for _ in range(count)]
+    stream.close()
+    return found
+
+
+def row_numbers(data, count):
+    """Rows of the first batches, told by their keys."""
+    known = {text_key(row["text"]): i for i, row in enumerate(rows(1000))}
+    batches = take(data.stream(), count)
+    return [[known[int(key)] for key in batch.batch.keys[:, 0]] for batch in batches]
+
+
+def assert_equal(first, second):
+    for left, right in zip(first.batch.texts, second.batch.texts, strict=True):
+        np.testing.assert_array_equal(left.ids, right.ids)
+        np.testing.assert_array_equal(left.mask, right.mask)
+    for name in ("labels", "targets", "keys", "word_ids", "row_mask"):
+        np.testing.assert_array_equal(getattr(first.batch, name), getattr(second.batch, name))
+
+
+def test_texts_are_the_tokens_of_the_tokenizer_padded():
+    (loaded,) = take(text_data(shuffle=False).stream(), 1)
+    tokenized = tiny_tokenizer()([row["text"] for row in rows(8)])
+    (texts,) = loaded.batch.texts
+    for row in range(8):
+        begin, end = tokenized.starts[row : row + 2]
+        assert texts.ids[row][texts.mask[row]].tolist() == tokenized.ids[begin:end].tolist()
+    assert texts.mask.sum() == loaded.tokens == len(tokenized.ids)
+    assert loaded.examples == 8
+
+
+def test_every_row_comes_once_per_epoch():
+    numbers = np.concatenate(row_numbers(text_data(keys=True), 10))
+    for epoch in range(4):
+        assert sorted(numbers[epoch * 20 : (epoch + 1) * 20]) == list(range(20))
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    first = np.concatenate(row_numbers(text_data(keys=True), 10)).reshape(4, 20)
+    other = np.concatenate(row_numbers(text_data(keys=True, seed=1), 10)).reshape(4, 20)
+    orders = {tuple(order) for order in (*first, *other)}
+    assert len(orders) == 8
+
+
+@pytest.mark.parametrize("process_count", [2, 4, 8])
+def test_processes_hold_the_parts_of_the_batches_of_one(process_count):
+    options = {"lengths": (32,), "labels": "label", "keys": True, "word_ids": True}
+    whole = take(text_data(**options).stream(), 4)
+    parts = [
+        take(text_data(**options).stream(process_index=p, process_count=process_count), 4)
+        for p in range(process_count)
+    ]
+    for number, batch in enumerate(whole):
+        for name in ("labels", "keys", "word_ids"):
+            joined = np.concatenate([getattr(part[number].batch, name) for part in parts])
+            np.testing.assert_array_equal(joined, getattr(batch.batch, name))
+        joined = np.concatenate([part[number].batch.texts[0].ids for part in parts])
+        np.testing.assert_array_equal(joined, batch.batch.texts[0].ids)
+        assert {part[number].examples for part in parts} == {8}
+
+
+@settings(max_examples=20)
+@given(stop=st.integers(0, 12), threads=st.sampled_from([0, 2]))
+def test_a_resumed_stream_gives_the_batches_that_would_have_come(stop, threads):
+    options = {"labels": "label", "keys": True, "reading": Reading(threads=threads, ahead=3)}
+    whole = take(text_data(**options).stream(), 15)
+    begun = text_data(**options).stream()
+    for _ in range(stop):
+        next(begun)
+    state = json.loads(json.dumps(begun.get_state()))
+    begun.close()
+    resumed = text_data(**options).stream()
+    next(resumed)
+    resumed.set_state(state)
+    for expected in whole[stop:]:
+        found = next(resumed)
+        assert_equal(found, expected)
+        assert found.identity == expected.identity
+    resumed.close()
+
+
+def test_a_stream_resumes_on_another_number_of_processes():
+    data = text_data(keys=True)
+    stream = data.stream()
+    next(stream)
+    state = stream.get_state()
+    expected = next(stream).batch.keys
+    halves = []
+    for process in range(2):
+        half = data.stream(process_index=process, process_count=2)
+        half.set_state(state)
+        halves.append(next(half).batch.keys)
+        half.close()
+    stream.close()
+    np.testing.assert_array_equal(np.concatenate(halves), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"batch_size": 4}, "batch_size was 8, is 4"),
+        ({"source": rows(21)}, "sources was"),
+        ({"columns": ("other",)}, "columns was"),
+        ({"shuffle": False}, "shuffle was True, is False"),
+    ],
+)
+def test_a_position_in_other_data_is_refused(change, message):
+    stream, other = text_data().stream(), text_data(**change).stream()
+    with pytest.raises(ResumeError, match=message):
+        other.set_state(stream.get_state())
+
+
+def test_what_is_no_position_is_refused():
+    with pytest.raises(ResumeError, match="expected what get_state returned"):
+        text_data().stream().set_state({"next_index": 3})
+
+
+def test_a_batch_takes_the_smallest_length_that_fits():
+    short = [{"text": "fox"}] * 4 + [{"text": "fox " * 9}] * 4
+    batches = take(text_data(short, batch_size=4, shuffle=False).stream(), 2)
+    assert [batch.batch.texts[0].ids.shape for batch in batches] == [(4, 8), (4, 32)]
+
+
+def test_several_processes_take_the_longest_length():
+    (batch,) = take(text_data([{"text": "a"}] * 8).stream(process_index=1, process_count=2), 1)
+    assert batch.batch.texts[0].ids.shape == (4, 32)
+
+
+def test_longer_texts_are_cut_counted_and_end_with_a_special_token():
+    data = text_data([{"text": "fox " * 50}, {"text": "fox"}], batch_size=2, lengths=(8,))
+    (loaded,) = take(data.stream(), 1)
+    counts = data.report().counts
+    assert (counts.cut, counts.texts, counts.places) == (1, 2, 16)
+    end = tiny_tokenizer().token_to_id("[SEP]")
+    assert end in loaded.batch.texts[0].ids[:, 7]
+
+
+def test_columns_have_prefixes_and_lengths_of_their_own():
+    columns = (Column(name="text", prefix="quick "), Column(name="other", lengths=(4, 16)))
+    (loaded,) = take(text_data(columns=columns, shuffle=False).stream(), 1)
+    texts, others = loaded.batch.texts
+    expected = tiny_tokenizer()(["quick " + rows(1)[0]["text"]]).ids.tolist()
+    assert texts.ids[0][texts.mask[0]].tolist() == expected
+    assert others.ids.shape[1] in (4, 16)
+
+
+def test_keys_are_equal_for_equal_texts_in_any_column():
+    source = [
+        {"text": "caf\u00e9", "other": "cafe\u0301"},
+        {"text": "fox", "other": "dog"},
+        {"text": "dog", "other": "Fox"},
+    ]
+    data = text_data(source, columns=("text", "other"), keys=True, batch_size=3, shuffle=False)
+    keys = take(data.stream(), 1)[0].batch.keys
+    assert keys[0, 0] == keys[0, 1]
+    assert keys[1, 1] == keys[2, 0]
+    assert len(np.unique(keys)) == 4
+    assert keys.dtype == np.uint32
+
+
+def test_the_key_of_a_text_is_the_same_everywhere():
+    assert text_key("fox") == 0x0FA0E0E6  # zlib.crc32(b"fox")
+    assert text_key("cafe\u0301") == 0x98AD42B5  # of b"caf\xc3\xa9"
+
+
+def test_labels_are_classes_by_name_or_scores():
+    source = [{"text": "a", "name": name, "score": i / 4} for i, name in enumerate("cab")]
+    named = Field(name="name", kind="class", classes=("a", "b", "c"))
+    score = Field(name="score", kind="score")
+    options = {"batch_size": 3, "shuffle": False}
+    classes = take(text_data(source, labels=named, **options).stream(), 1)[0].batch.labels
+    scores = take(text_data(source, labels=score, **options).stream(), 1)[0].batch.labels
+    assert classes.dtype == np.int32 and classes.tolist() == [2, 0, 1]
+    assert scores.dtype == np.float32 and scores.tolist() == [0, 0.25, 0.5]
+
+
+def test_targets_are_vectors_or_scores_side_by_side():
+    source = [{"text": "a", "v": [i, 1.5], "p": i / 2, "q": -i} for i in range(3)]
+    options = {"batch_size": 3, "shuffle": False}
+    vectors = take(text_data(source, targets="v", **options).stream(), 1)[0].batch.targets
+    fields = tuple(Field(name=name, kind="score") for name in "pq")
+    scores = take(text_data(source, targets=fields, **options).stream(), 1)[0].batch.targets
+    assert vectors.tolist() == [[0, 1.5], [1, 1.5], [2, 1.5]]
+    assert scores.tolist() == [[0, 0], [0.5, -1], [1, -2]]
+
+
+def test_target_vectors_of_different_widths_are_refused():
+    data = text_data([{"text": "a", "v": [1]}, {"text": "b", "v": [1, 2]}], targets="v",
+                     batch_size=2)  # fmt: skip
+    with pytest.raises(DataError, match=r"'v' has vectors of different widths \(1, 2\)"):
+        next(data.stream())
+
+
+def test_words_are_numbered_from_zero_in_each_row():
+    data = text_data([{"text": "the foxes sat"}] * 2, batch_size=2, word_ids=True)
+    (loaded,) = take(data.stream(), 1)
+    words, mask = loaded.batch.word_ids, loaded.batch.texts[0].mask
+    assert words.dtype == np.int32
+    assert (words[~mask] == -1).all()
+    real = words[0][mask[0]].tolist()
+    assert real[0] == real[-1] == -1
+    assert sorted(set(real[1:-1])) == [0, 1, 2] and real[1:-1] == sorted(real[1:-1])
+
+
+def test_evaluation_gives_every_row_once_in_order_and_fills_up_the_last_batch():
+    data = text_data(keys=True, labels="label")
+    batches = list(data.evaluation_batches())
+    keys = np.concatenate([b.batch.keys[b.batch.row_mask, 0] for b in batches])
+    assert keys.tolist() == [text_key(row["text"]) for row in rows(20)]
+    assert [batch.examples for batch in batches] == [8, 8, 4]
+    assert batches[-1].batch.row_mask.tolist() == [True] * 4 + [False] * 4
+    assert not batches[-1].batch.texts[0].mask[4:].any()
+    assert {batch.batch.labels.shape for batch in batches} == {(8,)}
+
+
+def test_processes_share_the_evaluation():
+    data = text_data(keys=True, lengths=(32,))
+    whole = [batch.batch for batch in data.evaluation_batches()]
+    parts = [
+        [b.batch for b in data.evaluation_batches(process_index=p, process_count=4)]
+        for p in range(4)
+    ]
+    for number, batch in enumerate(whole):
+        for name in ("keys", "row_mask"):
+            joined = np.concatenate([getattr(part[number], name) for part in parts])
+            np.testing.assert_array_equal(joined, getattr(batch, name))
+
+
+def test_a_source_shorter_than_a_batch_can_be_evaluated_but_not_trained_on():
+    data = text_data(rows(3))
+    assert sum(batch.examples for batch in data.evaluation_batches()) == 3
+    with pytest.raises(DataError, match="rows has 3 rows, fewer than batch_size=8.* at most 3"):
+        data.stream()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size=0; expected 1 or more"),
+        ({"seed": -1}, "seed=-1; expected 0 or more"),
+        ({"columns": ()}, r"columns=\(\); name the text columns"),
+        ({"columns": "text"}, "name the text columns"),
+        ({"lengths": (0,)}, "expected positive numbers"),
+        ({"lengths": (8, 64)}, "cuts texts to 32 tokens.*max_length=64"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        text_data(**options)
+
+
+def test_processes_that_cannot_share_a_batch_are_refused():
+    with pytest.raises(ConfigError, match="batch_size=8 cannot be shared by 3 processes"):
+        text_data().stream(process_count=3)
+    with pytest.raises(ConfigError, match="process_index=2 of process_count=2"):
+        text_data().stream(process_index=2, process_count=2)
+
+
+def test_a_batch_says_where_its_rows_come_from():
+    stream = text_data(rows(4), batch_size=4, shuffle=False).stream()
+    assert next(stream).identity == "batch 0: epoch 0, rows: rows 0, 1, 2, 3"
+    assert next(stream).identity == "batch 1: epoch 1, rows: rows 0, 1, 2, 3"
+    stream.close()
+
+
+def test_a_mixture_takes_rows_by_weight():
+    parts = (rows(30, "a"), rows(10, "b"))
+    data = text_data(Mixture(parts=parts, weights=(1, 3)), keys=True)
+    own = {text_key(row["text"]) for row in parts[0]}
+    batches = take(data.stream(), 10)
+    from_first = sum(int(key) in own for batch in batches for key in batch.batch.keys[:, 0])
+    assert from_first == 20
+
+
+def test_batches_of_one_source_are_chosen_by_weight():
+    parts = (rows(30, "a"), rows(10, "b"))
+    mixture = Mixture(parts=parts, weights=(1, 3), single_source_batches=True)
+    own = {text_key(row["text"]) for row in parts[0]}
+    shares = [
+        np.mean([int(key) in own for key in batch.batch.keys[:, 0]])
+        for batch in take(text_data(mixture, keys=True).stream(), 40)
+    ]
+    assert set(shares) == {0, 1} and sum(shares) == 10

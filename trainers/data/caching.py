@@ -1,0 +1,40 @@
+"""Work on data that is done once: kept in a folder when there is one, and never half written."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def file_key(path: Path, *details: Any) -> str:
+    """A short name for what is derived from a file; another one once the file has changed."""
+    status = path.stat()
+    identity = [str(path.resolve()), status.st_size, status.st_mtime_ns, *details]
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    return f"{path.name}-{digest}"
+
+
+def made_once(cache: Path, key: str, make: Callable[[Path], None]) -> Path:
+    """Returns the folder ``cache/key``, filled by ``make`` unless it exists.
+
+    ``make`` fills a temporary folder that is renamed when it is done, so a folder that exists is
+    whole, and of several processes that make it at once, one wins and all can go on.
+    """
+    target = cache / key
+    if target.is_dir():
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=cache))
+    try:
+        make(temporary)
+        temporary.chmod(0o755)
+        os.rename(temporary, target)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not (isinstance(error, OSError) and target.is_dir()):
+            raise
+    return target

@@ -1,0 +1,232 @@
+"""From rows to a batch of arrays."""
+
+import dataclasses
+import unicodedata
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Shaped, UInt
+
+from textzoo.errors import ConfigError, DataError
+from textzoo.modules.tokenizers import Tokenized, Tokenizer
+from textzoo.modules.types import TextBatch
+from textzoo.trainers.batch import TrainBatch
+from textzoo.trainers.data.fields import Field
+from textzoo.trainers.data.sources import Row
+from textzoo.trainers.data.words import tokenize_with_words
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of texts as a model is given it.
+
+    Attributes:
+        name: of the column.
+        prefix: put before every text, such as ``"query: "``.
+        lengths: the padded lengths its batches may have, in tokens; those of the data if absent.
+    """
+
+    name: str
+    prefix: str = ""
+    lengths: tuple[int, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What went into batches, added up.
+
+    Attributes:
+        rows: real rows.
+        texts: of all columns of those rows.
+        tokens: real tokens.
+        cut: texts that were longer than the longest length.
+        places: real tokens and padding.
+    """
+
+    rows: int = 0
+    texts: int = 0
+    tokens: int = 0
+    cut: int = 0
+    places: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        names = [field.name for field in dataclasses.fields(self)]
+        return Counts(**dict(zip(names, (a + b for a, b in pairs), strict=True)))
+
+    @property
+    def padding(self) -> float:
+        """Share of the places that is padding."""
+        return 1 - self.tokens / self.places if self.places else 0.0
+
+
+class Collator:
+    """Turns rows into a :class:`TrainBatch`; may be called from several threads at once.
+
+    Args:
+        tokenizer: cuts texts to the longest of ``lengths``.
+        columns: of texts, in the order of the batch.
+        lengths: padded lengths of columns that name none.
+        labels: column of labels.
+        targets: columns of what a teacher says.
+        keys: whether to hash texts.
+        word_ids: whether to number the words of the first column.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, columns: Sequence[Column], lengths: tuple[int, ...], *,
+        labels: Field | None = None, targets: Sequence[Field] = (), keys: bool = False,
+        word_ids: bool = False,
+    ) -> None:  # fmt: skip
+        self.columns = tuple(columns)
+        self.lengths = tuple(
+            check_lengths(column.lengths or lengths, tokenizer) for column in self.columns
+        )
+        self._tokenizers = [cutting(tokenizer, lengths[-1]) for lengths in self.lengths]
+        self._labels = labels
+        self._targets = tuple(targets)
+        self._keys = keys
+        self._word_ids = word_ids
+
+    def __call__(
+        self, rows: Sequence[Row], size: int, *, longest: bool = False
+    ) -> tuple[TrainBatch, Counts]:
+        """Makes a batch.
+
+        Args:
+            rows: the real ones.
+            size: rows of the batch, filled up with empty ones.
+            longest: pad to the longest length, whatever the texts need.
+        """
+        tokenized = self._tokenize(rows)
+        texts = []
+        for tokens, lengths in zip(tokenized, self.lengths, strict=True):
+            needed = lengths[-1] if longest else int(tokens.lengths.max(initial=0))
+            length = next(length for length in lengths if length >= needed)
+            texts.append(tokens.batch(np.arange(len(rows)), length, size))
+        counts = Counts(
+            rows=len(rows),
+            texts=len(rows) * len(texts),
+            tokens=sum(len(tokens.ids) for tokens in tokenized),
+            cut=sum(int(tokens.truncated.sum()) for tokens in tokenized),
+            places=sum(batch.ids.size for batch in texts),
+        )
+        batch = TrainBatch(
+            texts=tuple(texts),
+            labels=None if self._labels is None else labels_of(rows, self._labels, size),
+            targets=targets_of(rows, self._targets, size) if self._targets else None,
+            keys=self._hash(rows, size) if self._keys else None,
+            word_ids=word_ids_of(tokenized[0], texts[0]) if self._word_ids else None,
+            row_mask=None if len(rows) == size else np.arange(size) < len(rows),
+        )
+        return batch, counts
+
+    def _tokenize(self, rows: Sequence[Row]) -> list[Tokenized]:
+        """Tokens of every column, with one call for all columns that are tokenized alike."""
+        texts = [[column.prefix + row[column.name] for row in rows] for column in self.columns]
+        results: dict[int, Tokenized] = {}
+        if self._word_ids:
+            results[0] = tokenize_with_words(self._tokenizers[0], texts[0])
+        for longest in sorted({lengths[-1] for lengths in self.lengths}):
+            alike = [
+                index
+                for index, lengths in enumerate(self.lengths)
+                if lengths[-1] == longest and index not in results
+            ]
+            if alike:
+                tokenized = self._tokenizers[alike[0]]([t for i in alike for t in texts[i]])
+                for turn, index in enumerate(alike):
+                    first = turn * len(rows)
+                    results[index] = tokenized.select(np.arange(first, first + len(rows)))
+        return [results[index] for index in range(len(self.columns))]
+
+    def _hash(self, rows: Sequence[Row], size: int) -> UInt[np.ndarray, "B T"]:
+        keys = np.zeros((size, len(self.columns)), np.uint32)
+        for index, column in enumerate(self.columns):
+            keys[: len(rows), index] = [text_key(row[column.name]) for row in rows]
+        return keys
+
+
+def text_key(text: str) -> int:
+    """A 32-bit hash of a text, the same on every machine: CRC-32 of its NFC form in UTF-8.
+
+    Different texts have the same one with a probability of 2^-32.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return zlib.crc32(text.encode())
+
+
+def labels_of(rows: Sequence[Row], field: Field, size: int) -> Shaped[np.ndarray, "B"]:
+    """Labels as int32 classes or float32 scores; 0 in rows that fill the batch up."""
+    labels = np.zeros(size, np.int32 if field.kind == "class" else np.float32)
+    labels[: len(rows)] = [row[field.name] for row in rows]
+    return labels
+
+
+def targets_of(
+    rows: Sequence[Row], fields: Sequence[Field], size: int
+) -> Shaped[np.ndarray, "B ..."]:
+    """One column as it is, ``[B]`` or ``[B, E]``; several side by side, ``[B, T]`` or more."""
+    columns = []
+    for field in fields:
+        values = [np.asarray(row[field.name], np.float32) for row in rows]
+        shapes = sorted({value.shape for value in values})
+        if len(shapes) > 1:
+            widths = ", ".join(str(shape[0]) for shape in shapes)
+            raise DataError(
+                f"column {field.name!r} has vectors of different widths ({widths}) in one batch; "
+                "expected the same width in all rows"
+            )
+        filled = np.zeros((size, *shapes[0]), np.float32)
+        filled[: len(rows)] = values
+        columns.append(filled)
+    if len({column.shape for column in columns}) > 1:
+        raise DataError(
+            f"target columns {[f.name for f in fields]} have shapes "
+            f"{[list(c.shape) for c in columns]}; expected the same shape of all"
+        )
+    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+
+
+def word_ids_of(tokens: Tokenized, batch: TextBatch) -> np.ndarray:
+    """The word of each token ``[B, L]``, -1 for special tokens and padding."""
+    if tokens.words is None:
+        raise ValueError("tokenize with tokenize_with_words to have words")
+    words = np.full(batch.ids.shape, -1, np.int32)
+    words[batch.mask] = tokens.words
+    return words
+
+
+def check_lengths(lengths: tuple[int, ...], tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The padded lengths in order.
+
+    Raises:
+        ConfigError: there are none, or the tokenizer cuts below the longest.
+    """
+    if not lengths or min(lengths) < 1:
+        raise ConfigError(f"lengths={lengths}; expected positive numbers, e.g. (32, 64, 128)")
+    if max(lengths) > tokenizer.max_length:
+        raise ConfigError(
+            f"lengths={lengths}, but the tokenizer cuts texts to {tokenizer.max_length} tokens; "
+            f"use lengths up to that, or a tokenizer with max_length={max(lengths)}"
+        )
+    return tuple(sorted(set(lengths)))
+
+
+def cutting(tokenizer: Tokenizer, max_length: int) -> Tokenizer:
+    """The tokenizer, made to cut texts to a length.
+
+    Raises:
+        ConfigError: it cannot be made to.
+    """
+    if tokenizer.max_length == max_length:
+        return tokenizer
+    with_options = getattr(tokenizer, "with_options", None)
+    if with_options is None:
+        raise ConfigError(
+            f"the tokenizer cuts texts to {tokenizer.max_length} tokens, the longest of lengths "
+            f"is {max_length}; give a {type(tokenizer).__name__} with max_length={max_length}"
+        )
+    return with_options(max_length=max_length)
