@@ -36,6 +36,11 @@ class TrainBatch:
         """Returns a copy with some fields changed."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
+    def describe(self) -> str:
+        """Rows and padded lengths, such as ``64 rows of 32 + 128 tokens``."""
+        lengths = " + ".join(str(text.ids.shape[1]) for text in self.texts)
+        return f"{self.texts[0].ids.shape[0]} rows of {lengths} tokens"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoadedBatch:

@@ -23,6 +23,7 @@ class Blueprint:
 
     Args:
         objective: its arrays may be abstract (``nnx.eval_shape``).
+        remat: what a backward pass keeps of an encoder layer.
 
     Attributes:
         parameters: names of the parameters.
@@ -32,12 +33,12 @@ class Blueprint:
         ConfigError: the objective carries random state, or variables of an unknown kind.
     """
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, *, remat: str = "none") -> None:
         self._graphs: dict[bool, Any] = {}
         for deterministic in (False, True):
             view = nnx.view(
                 objective, deterministic=deterministic, use_running_average=deterministic,
-                raise_if_not_found=False,
+                remat=remat, raise_if_not_found=False,
             )  # fmt: skip
             self._graphs[deterministic], state = nnx.split(view)
         self._variables = {

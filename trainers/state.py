@@ -23,7 +23,8 @@ class TrainState(NamedTuple):
         frozen: parameters that stay as they are.
         memory: what the objective remembers (``ObjectiveState``).
         optimizer: of optax.
-        average: exponential moving average of ``params``; ``None`` without one.
+        average: exponential moving average of ``params`` in float32, whose small steps
+            half precision would lose; ``None`` without one.
     """
 
     step: Int[Array, ""]
@@ -70,7 +71,7 @@ def abstract_state(
         frozen=held,
         memory=blueprint.shapes(blueprint.memory),
         optimizer=optimizer_state,
-        average=params if has_average else None,
+        average=_single_precision(params) if has_average else None,
     )
     return jax.tree.map(
         lambda shape, sharding: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding),
@@ -91,7 +92,11 @@ def initial_state(
     params = place(blueprint.arrays(tuple(abstract.params)), shardings.params)
     average = None
     if abstract.average is not None:
-        average = place(blueprint.arrays(tuple(abstract.params)), shardings.average)
+        arrays = blueprint.arrays(tuple(abstract.params))
+        average = place(
+            {name: array.astype(abstract.average[name].dtype) for name, array in arrays.items()},
+            shardings.average,
+        )
     return TrainState(
         step=jax.jit(lambda: jnp.zeros((), jnp.int32), out_shardings=shardings.step)(),
         params=params,
@@ -100,3 +105,7 @@ def initial_state(
         optimizer=jax.jit(optimizer.init, out_shardings=shardings.optimizer)(params),
         average=average,
     )
+
+
+def _single_precision(shapes: Arrays) -> Arrays:
+    return {name: jax.ShapeDtypeStruct(shape.shape, jnp.float32) for name, shape in shapes.items()}

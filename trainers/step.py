@@ -159,7 +159,10 @@ def _share(terms: LossTerms, totals: Mapping[str, Array]) -> Array:
 def _weighed(terms: LossTerms) -> LossTerms:
     """Weights as arrays, so that parts can be added up."""
     return LossTerms(
-        {name: Term(t.ratio, jnp.asarray(t.weight, jnp.float32)) for name, t in terms.terms.items()},
+        {
+            name: Term(t.ratio, jnp.asarray(t.weight, jnp.float32))
+            for name, t in terms.terms.items()
+        },
         dict(terms.metrics),
     )
 
@@ -172,7 +175,6 @@ def _strided(rows: Array, parts: int) -> Array:
     """
     if rows.shape[0] % parts:
         raise ValueError(
-            f"accumulation={parts} does not divide the batch of {rows.shape[0]} rows; use a "
-            "divisor"
+            f"accumulation={parts} does not divide the batch of {rows.shape[0]} rows; use a divisor"
         )
     return jnp.swapaxes(rows.reshape(rows.shape[0] // parts, parts, *rows.shape[1:]), 0, 1)
