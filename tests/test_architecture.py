@@ -116,7 +116,7 @@ def test_modules_need_little(module):
 
 def optional_packages() -> set[str]:
     names = {"orbax", "huggingface_hub", "torch", "transformers", "sentence_transformers"}
-    for extra in ("train", "parquet", "hub"):
+    for extra in ("train", "parquet", "hub", "tensorboard"):
         for requirement in PROJECT["project"]["optional-dependencies"][extra]:
             names.add(re.split(r"[<>=\[~! ]", requirement)[0].replace("-", "_"))
     return names
