@@ -5,9 +5,11 @@ from textzoo.trainers.data.collate import Column, Counts, text_key
 from textzoo.trainers.data.fields import Field
 from textzoo.trainers.data.line_sources import JsonlSource, TextSource, TsvSource
 from textzoo.trainers.data.opening import Readable, open_source
+from textzoo.trainers.data.parquet import ParquetSource
 from textzoo.trainers.data.sources import ConcatenatedSource, RowsSource, Source, WithVectors
 from textzoo.trainers.data.stream import BatchStream, Reading, TrainingData
 from textzoo.trainers.data.text_data import DataReport, Mixture, TextData
+from textzoo.trainers.data.tfds_source import TfdsSource, table_to_tfds
 
 __all__ = [
     "BatchStream",
@@ -18,6 +20,7 @@ __all__ = [
     "Field",
     "JsonlSource",
     "Mixture",
+    "ParquetSource",
     "Readable",
     "Reading",
     "RowsSource",
@@ -25,9 +28,11 @@ __all__ = [
     "SourceReport",
     "TextData",
     "TextSource",
+    "TfdsSource",
     "TrainingData",
     "TsvSource",
     "WithVectors",
     "open_source",
+    "table_to_tfds",
     "text_key",
 ]

@@ -98,6 +98,16 @@ def log_broken(report: SourceReport) -> None:
         _LOGGER.warning("%s; they are left out", report)
 
 
+def refuse_broken(report: SourceReport) -> None:
+    """Raises for the first broken row that an earlier reading, not strict, has found.
+
+    Raises:
+        DataError: there is one.
+    """
+    if report.broken:
+        BrokenRows(report.source, strict=True).add(report.broken[0], report.reasons[0])
+
+
 def missing_column(source: str, name: str, known: Sequence[str]) -> DataError:
     """The error for a column that a source does not have."""
     return DataError(

@@ -1,5 +1,6 @@
 """Work on data that is done once: kept in a folder when there is one, and never half written."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -8,6 +9,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from textzoo.trainers.data.broken_rows import SourceReport
 
 
 def file_key(path: Path, *details: Any) -> str:
@@ -38,3 +41,21 @@ def made_once(cache: Path, key: str, make: Callable[[Path], None]) -> Path:
         if not (isinstance(error, OSError) and target.is_dir()):
             raise
     return target
+
+
+def write_report(folder: Path, report: SourceReport, checksum: int) -> None:
+    """Keeps what reading a source found."""
+    found = {"checksum": checksum, **dataclasses.asdict(report)}
+    (folder / "report.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def read_report(folder: Path) -> tuple[SourceReport, int]:
+    """What :func:`write_report` was given."""
+    found = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    report = SourceReport(
+        source=found["source"],
+        rows=found["rows"],
+        broken=tuple(found["broken"]),
+        reasons=tuple(found["reasons"]),
+    )
+    return report, found["checksum"]

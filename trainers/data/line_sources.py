@@ -10,7 +10,7 @@ from typing import Any
 
 from textzoo.errors import DataError
 from textzoo.text_files import decode_line
-from textzoo.trainers.data.broken_rows import BrokenRows, log_broken, missing_column
+from textzoo.trainers.data.broken_rows import log_broken, missing_column, refuse_broken
 from textzoo.trainers.data.fields import BrokenValueError, Field, as_fields
 from textzoo.trainers.data.lines import PlainFile, cached_index, changed, index_lines
 from textzoo.trainers.data.sources import Row, Source, check_columns, fingerprint_of, parse_row
@@ -52,11 +52,11 @@ class LineSource(Source):
 
         details = [type(self).__name__, *map(dataclasses.asdict, self.fields)]
         index = cached_index(cache, path, details, make)
-        if strict and index.report.broken:
-            BrokenRows(self.name, strict=True).add(index.report.broken[0], index.report.reasons[0])
-        self._starts, self._lengths = index.starts, index.lengths
         self.report = dataclasses.replace(index.report, source=self.name)
+        if strict:
+            refuse_broken(self.report)
         log_broken(self.report)
+        self._starts, self._lengths = index.starts, index.lengths
         self.fingerprint = fingerprint_of(len(self._starts), index.checksum, self.fields)
 
     def __len__(self) -> int:

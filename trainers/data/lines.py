@@ -2,7 +2,6 @@
 
 import array
 import dataclasses
-import json
 import os
 import shutil
 import tempfile
@@ -18,7 +17,7 @@ from jaxtyping import Int, UInt
 from textzoo.errors import DataError
 from textzoo.text_files import decode_line, open_bytes, whole_gzip
 from textzoo.trainers.data.broken_rows import BrokenRows, SourceReport
-from textzoo.trainers.data.caching import file_key, made_once
+from textzoo.trainers.data.caching import file_key, made_once, read_report, write_report
 from textzoo.trainers.data.fields import BrokenValueError
 
 _BUFFER = 1 << 20
@@ -139,22 +138,18 @@ def cached_index(
         fresh.append(index)
         np.save(folder / "starts.npy", index.starts)
         np.save(folder / "lengths.npy", index.lengths)
-        found = {"checksum": index.checksum, **dataclasses.asdict(index.report)}
-        (folder / "report.json").write_text(json.dumps(found), encoding="utf-8")
+        write_report(folder, index.report, index.checksum)
 
     folder = made_once(cache, file_key(path, "lines", details), write)
     if fresh:
         return fresh[0]
-    found = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    report, checksum = read_report(folder)
     return LineIndex(
         starts=np.load(folder / "starts.npy", mmap_mode="r"),
         lengths=np.load(folder / "lengths.npy", mmap_mode="r"),
-        report=SourceReport(
-            source=found["source"], rows=found["rows"], broken=tuple(found["broken"]),
-            reasons=tuple(found["reasons"]),
-        ),
-        checksum=found["checksum"],
-    )  # fmt: skip
+        report=report,
+        checksum=checksum,
+    )
 
 
 def changed(name: str, index: int) -> DataError:

@@ -8,12 +8,15 @@ from textzoo.errors import DataError
 from textzoo.text_files import suffix_of
 from textzoo.trainers.data.fields import Field
 from textzoo.trainers.data.line_sources import JsonlSource, TextSource, TsvSource
+from textzoo.trainers.data.parquet import ParquetSource
 from textzoo.trainers.data.sources import ConcatenatedSource, RowsSource, Source
+from textzoo.trainers.data.tfds_source import TfdsSource, is_prepared
 
 _BY_SUFFIX: dict[str, Callable[..., Source]] = {
     ".jsonl": JsonlSource,
     ".tsv": TsvSource,
     ".txt": TextSource,
+    ".parquet": ParquetSource,
 }
 
 Readable: TypeAlias = Source | str | Path | Sequence[Any]
@@ -54,11 +57,16 @@ def open_source(
 def _open_path(
     path: str, columns: Sequence[str | Field], *, strict: bool, cache: Path | None
 ) -> Source:
+    directory, _, split = path.rpartition(":")
+    if is_prepared(Path(path)):
+        return TfdsSource(path, columns)
+    if directory and is_prepared(Path(directory)):
+        return TfdsSource(directory, columns, split=split)
     opener = _BY_SUFFIX.get(suffix_of(Path(path)))
     if opener is None:
         raise DataError(
             f"{path}: the ending tells no format; expected one of {', '.join(_BY_SUFFIX)}, the "
-            "text formats also with .gz"
+            "text formats also with .gz, or a directory with a prepared TFDS dataset"
         )
     return opener(path, columns, strict=strict, cache=cache)
 

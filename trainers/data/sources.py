@@ -87,7 +87,7 @@ class RowsSource(Source):
             except BrokenValueError as error:
                 broken.add(number, str(error))
             else:
-                checksum = _checksum(self._rows[-1], checksum)
+                checksum = checksum_of(self._rows[-1], checksum)
         check_columns(name, self.fields, known)
         self.report = broken.report(len(self._rows))
         log_broken(self.report)
@@ -211,16 +211,17 @@ def check_columns(name: str, fields: Sequence[Field], known: Iterable[str]) -> N
             raise missing_column(name, field.name, known)
 
 
-def fingerprint_of(rows: int, checksum: int, fields: Sequence[Field]) -> str:
-    """Tells the rows of a source from others by their number, content and columns."""
-    return _digest(str(rows), f"{checksum:08x}", *map(repr, fields))
-
-
-def _checksum(row: Row, checksum: int) -> int:
+def checksum_of(row: Row, checksum: int) -> int:
+    """CRC-32 of the values of rows, given that of the rows before."""
     for value in row.values():
         data = value.tobytes() if isinstance(value, np.ndarray) else str(value).encode()
         checksum = zlib.crc32(data + b"\n", checksum)
     return checksum
+
+
+def fingerprint_of(rows: int, checksum: int, fields: Sequence[Field]) -> str:
+    """Tells the rows of a source from others by their number, content and columns."""
+    return _digest(str(rows), f"{checksum:08x}", *map(repr, fields))
 
 
 def _digest(*parts: str) -> str:
