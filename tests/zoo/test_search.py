@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_encoder import tiny_encoder
 
-from textzoo import search as search_module
 from textzoo.errors import TextInputError
+from textzoo.modules import nearest as nearest_module
 from textzoo.search import search
 from textzoo.settings import SIMILARITIES
 from textzoo.similarity import similarity_matrix
@@ -24,7 +24,7 @@ def sorted_fully(queries, corpus, k, kind):
 @pytest.mark.parametrize("kind", SIMILARITIES)
 @pytest.mark.parametrize("cells", [1 << 24, 64])
 def test_search_finds_what_sorting_everything_finds(kind, cells, monkeypatch):
-    monkeypatch.setattr(search_module, "_SCORE_CELLS", cells)
+    monkeypatch.setattr(nearest_module, "_SCORE_CELLS", cells)
     result = search(QUERIES, CORPUS, k=5, kind=kind)
     indices, scores = sorted_fully(QUERIES, CORPUS, 5, kind)
     np.testing.assert_array_equal(result.indices, indices)
@@ -40,12 +40,12 @@ def test_search_finds_what_sorting_everything_finds(kind, cells, monkeypatch):
 )
 def test_equal_scores_stand_in_the_order_of_the_corpus(corpus, k, cells):
     rows = np.array(corpus, np.float32)[:, None]
-    old = search_module._SCORE_CELLS
-    search_module._SCORE_CELLS = cells
+    old = nearest_module._SCORE_CELLS
+    nearest_module._SCORE_CELLS = cells
     try:
         result = search(np.ones((1, 1), np.float32), rows, k=k, kind="dot")
     finally:
-        search_module._SCORE_CELLS = old
+        nearest_module._SCORE_CELLS = old
     indices, _ = sorted_fully(np.ones((1, 1), np.float32), rows, k, "dot")
     assert result.indices.tolist() == indices.tolist()
 
@@ -76,7 +76,7 @@ def test_vectors_with_nan_come_last():
 
 def test_many_queries_are_searched_in_blocks(monkeypatch):
     whole = search(CORPUS, CORPUS, k=2, kind="dot")
-    monkeypatch.setattr(search_module, "_QUERIES", 8)
+    monkeypatch.setattr(nearest_module, "_QUERIES", 8)
     blocks = search(CORPUS, CORPUS, k=2, kind="dot")
     np.testing.assert_array_equal(blocks.indices, whole.indices)
 
