@@ -146,7 +146,7 @@ class Trainer:
             best = None
             if self._checkpoints is not None:
                 self._checkpoints.wait()
-                best = self._checkpoints.best_step()
+                best = _best(self._checkpoints)
         self._checkpoints = None
         self.model()
         return TrainingResult(
@@ -201,15 +201,14 @@ class Trainer:
     def best_model(self) -> TextModel:
         """The model of the best checkpoint in the directory (see ``best_metric``)."""
         with self._open_checkpoints() as checkpoints:
-            step = None if checkpoints is None else checkpoints.best_step()
+            step = None if checkpoints is None else _best(checkpoints)
             if checkpoints is None or step is None:
                 raise ConfigError(
                     f"there is no checkpoint in directory={self.directory}; call fit() of a "
                     "Trainer with a directory first, or use model()"
                 )
-            saved = checkpoints.load_params(
-                step, "params" if self.config.average_decay is None else "average"
-            )
+            part = "params" if self.config.average_decay is None else "average"
+            saved = checkpoints.load_params(step, key=part)
         self.blueprint.restore(self.objective, host_arrays({**self._arrays(), **saved}))
         return self.objective.export()
 
@@ -220,7 +219,7 @@ class Trainer:
             self._checkpoints.save(
                 int(state.step), state,
                 data={"position": stream.get_state(), "config": _settings(self.config)},
-                metrics=scores,
+                metrics=scores or None,
             )  # fmt: skip
 
     def learning_rate(self, step: int) -> float:
@@ -240,7 +239,10 @@ class Trainer:
         bad = window.first_bad()
         if bad is None:
             return None
-        steps = () if self._checkpoints is None else self._checkpoints.steps()
+        steps: Sequence[int] = ()
+        if self._checkpoints is not None:
+            self._checkpoints.wait()
+            steps = self._checkpoints.steps()
         good = [step for step in steps if step < bad.step]
         where = (
             f"the last good checkpoint is that of step {max(good)} in {self.directory}"
@@ -248,7 +250,7 @@ class Trainer:
             else "there is no checkpoint of an earlier step"
         )
         return TrainingDiverged(
-            f"the loss of step {bad.step} is {bad.values['loss']}, on the batch {bad.identity}; "
+            f"the loss of step {bad.step} is {bad.values['loss']}, on {bad.identity}; "
             f"{where}. Look at these rows, or begin again with a smaller learning rate, a longer "
             "warm-up or a clip_norm"
         )
@@ -283,6 +285,12 @@ class Trainer:
         self.state = found.state
         _logger.info("continued from step %d in %s", found.step, self.directory)
         return found.step
+
+
+def _best(checkpoints: TrainingCheckpoints) -> int | None:
+    """The best checkpoint; the newest, where nothing says which is best."""
+    best = checkpoints.best_step()
+    return max(checkpoints.steps(), default=None) if best is None else best
 
 
 def _settings(config: TrainingConfig) -> dict[str, Any]:
