@@ -101,5 +101,5 @@ def _records(
 
 def _open(path: Path, is_compressed: bool) -> IO[str]:
     if is_compressed:
-        return gzip.open(path, "wt", encoding="utf-8", newline="\n")  # type: ignore[return-value]
+        return gzip.open(path, "wt", encoding="utf-8", newline="\n")
     return path.open("w", encoding="utf-8", newline="\n")

@@ -114,7 +114,7 @@ class MinedNegatives:
 
     def is_complete(self) -> Bool[np.ndarray, "M"]:
         """Whether a pair has all of its negatives."""
-        return (self.negatives >= 0).all(axis=1)
+        return np.all(self.negatives >= 0, axis=1)
 
     def summary(self) -> dict[str, int]:
         """Pairs, negatives, and what each filter has removed."""

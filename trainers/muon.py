@@ -80,7 +80,7 @@ def _to_rms_of_adam(updates: Any, _: Any) -> Any:
         if not isinstance(update, optax.MaskedNode):
             axes = muon_axes(path, update.ndim)
             assert axes is not None
-            sizes = [math.prod(update.shape[a] for a in group) for group in axes]  # type: ignore[union-attr]
+            sizes = [math.prod(update.shape[a] for a in group) for group in axes]
             update = update * (_RMS * math.sqrt(max(sizes)))
         scaled[path] = update
     return scaled

@@ -146,7 +146,7 @@ def spread(places: Sequence[float], *, gap: float, size: float) -> list[float]:
         gap: least distance of neighbors; half of it from the edges.
         size: height of the panel.
     """
-    moved = []
+    moved: list[float] = []
     for index, place in enumerate(places):
         lowest = moved[-1] + gap if moved else gap / 2
         highest = size - gap / 2 - gap * (len(places) - 1 - index)

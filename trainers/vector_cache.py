@@ -68,7 +68,7 @@ def cached_vectors(
 
 def _write(path: Path, blocks: Iterable[np.ndarray], count: int) -> None:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    vectors: np.ndarray | None = None
+    vectors: np.memmap | None = None
     done = 0
     try:
         for block in blocks:
