@@ -43,6 +43,10 @@ class ResumeError(TextzooError, ValueError):
     """A directory was begun with another corpus, model or options, so it cannot be continued."""
 
 
+class CheckpointError(TextzooError, OSError):
+    """A checkpoint that could not be written, or none of those there that could be read."""
+
+
 class TruncationWarning(UserWarning):
     """Texts were longer than the model takes, and the ends of them are not in the vectors."""
 
