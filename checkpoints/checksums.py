@@ -71,8 +71,8 @@ def _collect(
         return _NONE, share
     if len(blocks) < sums.shape[0]:
         return None, share
-    total = np.sum(list(blocks.values()), axis=0, dtype=np.uint32)
-    return (int(total[0]), int(total[1])), share
+    first, second = np.array(list(blocks.values()), np.uint32).sum(axis=0, dtype=np.uint32).tolist()
+    return (first, second), share
 
 
 def _add_over_processes(sums: UInt32[np.ndarray, "leaves 2"]) -> UInt32[np.ndarray, "leaves 2"]:
