@@ -18,7 +18,8 @@ Notes:
     - A query with several positives makes several pairs, each with the margins of its own positive.
     - Among rows of the corpus with equal keys only the first is ever a candidate, so no text
       comes twice. Without keys, texts count as different.
-    - sentence-transformers' ``mine_hard_negatives`` counts ranks before positives are taken out.
+    - sentence-transformers' ``mine_hard_negatives`` counts ranks after all filters, not only after
+      positives are taken out, and measures margins from the lowest positive of a query.
 """
 
 import dataclasses
