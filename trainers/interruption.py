@@ -11,7 +11,9 @@ from jax.experimental import multihost_utils
 
 
 class Interruption:
-    """Catches SIGTERM and SIGINT (control-C) once, so that the loop can save and leave::
+    """Catches SIGTERM and SIGINT (control-C) once, so that the loop can save and leave.
+
+    ::
 
         with Interruption() as stop:
             for step in range(steps):
