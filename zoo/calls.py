@@ -1,7 +1,8 @@
 """One call of an encoder: what it launches, and how the pieces become its result."""
 
 import collections
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -9,13 +10,12 @@ from jaxtyping import Float
 
 from textzoo.compilation import CompiledModel
 from textzoo.encode_to import Shard
-from textzoo.encoding import Batch, Counter, Window, batches, results, windows_of
+from textzoo.encoding import Batch, Counter, Window, batches, windows_of
+from textzoo.launching import Launch, Results, results, workers_for
 from textzoo.modules import Tokenizer
 from textzoo.modules.types import TextBatch
 from textzoo.progress import Advance
 from textzoo.spans import SpanRanges, SpanVectors, TokenVectors, pad_masks, span_groups
-
-Results = Iterator[tuple[Batch, np.ndarray]]
 
 
 class Call:
@@ -47,7 +47,7 @@ class Call:
 
     def shards(
         self, shards: Iterator[Shard], prompt: str
-    ) -> Iterator[tuple[Shard, Float[np.ndarray, "N E"]]]:
+    ) -> Generator[tuple[Shard, Float[np.ndarray, "N E"]]]:
         """Yields every shard with its vectors, which depend on nothing but the shard."""
         waiting: collections.deque[Shard] = collections.deque()
 
@@ -59,13 +59,15 @@ class Call:
 
         rows: list[np.ndarray] = []
         parts: list[np.ndarray] = []
-        for batch, part in self._vectors(windows()):
-            rows.append(batch.indices - waiting[0].first)
-            parts.append(part)
-            if sum(map(len, rows)) == len(waiting[0].texts):
-                vectors = np.concatenate(parts)[np.argsort(np.concatenate(rows))]
-                yield waiting.popleft(), vectors
-                rows, parts = [], []
+        # Closed with this generator, so that a full disk leaves no launch running.
+        with contextlib.closing(self._vectors(windows())) as pairs:
+            for batch, part in pairs:
+                rows.append(batch.indices - waiting[0].first)
+                parts.append(part)
+                if sum(map(len, rows)) == len(waiting[0].texts):
+                    vectors = np.concatenate(parts)[np.argsort(np.concatenate(rows))]
+                    yield waiting.popleft(), vectors
+                    rows, parts = [], []
 
     def tokens(self, texts: list[str], prompt: str) -> list[TokenVectors]:
         """States of the tokens of every text."""
@@ -120,7 +122,7 @@ class Call:
     def _run(
         self,
         windows: Iterator[Window],
-        launch: Callable[[Batch], jax.Array],
+        launch: Launch,
         *,
         return_offsets: bool = False,
         tokens_per_batch: int | None = None,
@@ -132,7 +134,7 @@ class Call:
             counter=self.counter,
             return_offsets=return_offsets,
         )
-        return results(planned, launch, self._advance)
+        return results(planned, launch, self._advance, workers=workers_for(self._parameters))
 
 
 def _pad(batch: Batch) -> TextBatch:

@@ -1,18 +1,16 @@
-"""The pipeline from texts to arrays: windows, tokenization ahead, batches, launches in flight.
+"""The pipeline from texts to batches: windows, tokenization ahead, batches.
 
-The host tokenizes the next window while the device runs the batches of this one, and no result is
-waited for before more work is launched. Memory is bounded by a window and a few batches.
+The host tokenizes the next window while the device runs the batches of this one. Memory is bounded
+by a window and a few batches.
 """
 
-import collections
 import dataclasses
 import inspect
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import jax
 import numpy as np
 from jaxtyping import Int
 
@@ -20,13 +18,10 @@ from textzoo.batching import Shape, plan
 from textzoo.errors import TruncationWarning
 from textzoo.inputs import checked
 from textzoo.modules.tokenizers.base import Tokenized, Tokenizer
-from textzoo.progress import Advance
 
 # Large enough for batches with little padding, small enough for flat memory.
 WINDOW_TEXTS = 16_384
 WINDOW_CHARACTERS = 1 << 25
-
-_LAUNCHES_IN_FLIGHT = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -228,30 +223,3 @@ def _tokenized_ahead(
             yield window, tokenized
             window, following = following, next(windows, None)
         yield window, waiting.result()
-
-
-def results(
-    batches: Iterable[Batch],
-    launch: Callable[[Batch], jax.Array],
-    advance: Advance,
-) -> Iterator[tuple[Batch, np.ndarray]]:
-    """Launches batches and yields their results in order, a few launches behind.
-
-    Rows that only fill a batch up are cut off.
-    """
-    pending: collections.deque[tuple[Batch, jax.Array]] = collections.deque()
-
-    def take() -> tuple[Batch, np.ndarray]:
-        batch, array = pending.popleft()
-        host = np.asarray(array)[: len(batch.indices)]
-        advance(len(batch.indices), int(batch.tokenized.lengths[batch.shape.rows].sum()))
-        return batch, host
-
-    for batch in batches:
-        array = launch(batch)
-        array.copy_to_host_async()
-        pending.append((batch, array))
-        if len(pending) > _LAUNCHES_IN_FLIGHT:
-            yield take()
-    while pending:
-        yield take()

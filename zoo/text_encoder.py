@@ -38,7 +38,7 @@ from textzoo.spans import Span, SpanVectors, TokenVectors, read_spans
 from textzoo.text_files import read_lines
 
 # Small batches stay in a processor's caches; an accelerator needs large ones to be busy.
-_TOKENS_PER_BATCH = {"cpu": 1024}
+_TOKENS_PER_BATCH = {"cpu": 512}
 _TOKENS_PER_BATCH_ELSEWHERE = 16_384
 
 
@@ -304,8 +304,9 @@ class TextEncoder:
         )  # fmt: skip
         total = len(source) if isinstance(source, list) else None
         with contextlib.closing(file), self._call(show_progress, total, done=file.rows) as call:
-            for shard, vectors in call.shards(file.remaining(source), prefix):
-                file.append(shard, self._shorten(vectors, width))
+            with contextlib.closing(call.shards(file.remaining(source), prefix)) as shards:
+                for shard, vectors in shards:
+                    file.append(shard, self._shorten(vectors, width))
             file.finish()
         return np.load(file.path, mmap_mode="r")
 
