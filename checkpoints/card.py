@@ -1,6 +1,8 @@
 """The ``README.md`` of a model directory, generated from what is known about the model."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from textzoo.config import ModelConfig
 from textzoo.settings import EncoderSettings
@@ -15,6 +17,7 @@ def make_card(
     parameters: int,
     sha256: str,
     spec: ModelSpec | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> str:
     """Returns the card, in Markdown with the header that the hub reads.
 
@@ -25,6 +28,8 @@ def make_card(
         parameters: how many there are.
         sha256: of its weights.
         spec: what the registry knows, for a released model.
+        training: how the weights were made (recipe, data, steps, batch size, seed, metrics), JSON
+            types; ``"command"`` is shown as the command to run. That of the spec when ``None``.
     """
     title = " ".join(name.split()) or "model"
     header = ["library_name: textzoo", "tags:", "- textzoo", "- sentence-similarity"]
@@ -45,6 +50,10 @@ def make_card(
         ]
         titles = ("task", "metric", "value", "command", "date", "note")
         blocks.append("## Results\n\n" + _table(titles, rows))
+    if training is None and spec is not None:
+        training = spec.training
+    if training:
+        blocks.append("## Training\n\n" + _training(training))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -89,6 +98,29 @@ def _parts(config: ModelConfig) -> list[tuple[str, ...]]:
         text = ", ".join(f"{key}={json.dumps(value)}" for key, value in options.items())
         rows.append((slot, part.type, f"`{text}`" if text else ""))
     return rows
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    rows: list[tuple[str, ...]] = [
+        (key, _text(value)) for key, value in training.items() if key != "command"
+    ]
+    blocks = [f"```bash\n{training['command']}\n```"] if "command" in training else []
+    if rows:
+        blocks.append(_table(("setting", "value"), rows))
+    return "\n\n".join(blocks)
+
+
+def _text(value: Any) -> str:
+    """A JSON value for people to read."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_text(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(item) for item in value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return json.dumps(value)
 
 
 def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

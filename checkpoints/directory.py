@@ -27,7 +27,13 @@ FORMAT = "textzoo"
 _KEYS = ("format", "name", "model", "settings")
 
 
-def write_directory(directory: Path, bundle: Bundle, *, spec: ModelSpec | None = None) -> None:
+def write_directory(
+    directory: Path,
+    bundle: Bundle,
+    *,
+    spec: ModelSpec | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> None:
     """Writes a bundle, so that a reader finds the old model, the new one, or a clear error.
 
     Files are written beside ``directory`` and moved there when all are complete. In a directory
@@ -38,6 +44,7 @@ def write_directory(directory: Path, bundle: Bundle, *, spec: ModelSpec | None =
         directory: made when it does not exist; a textzoo model in it is replaced.
         bundle: what to write.
         spec: of the released model these weights are, for the card.
+        training: how they were made, for the card; see :func:`make_card`.
 
     Raises:
         ConfigError: the model has no config, or one that would not load; or the directory holds
@@ -75,6 +82,7 @@ def write_directory(directory: Path, bundle: Bundle, *, spec: ModelSpec | None =
             parameters=sum(array.size for array in arrays.values()),
             sha256=weights.sha256(staging / weights.FILE_NAME),
             spec=spec,
+            training=training,
         )
         (staging / CARD_NAME).write_text(card, encoding="utf-8")
         _publish(staging, directory)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -117,6 +118,8 @@ class ModelSpec:
         published: hub id of the original checkpoint of an ``architecture-only`` model.
         training_data: what the weights were trained on.
         results: measured figures.
+        training: how weights of ours were made: the ``"command"`` and its figures, by name, JSON
+            types. It becomes a section of the card.
     """
 
     name: str = ""
@@ -136,6 +139,7 @@ class ModelSpec:
     published: str | None = None
     training_data: str
     results: tuple[Result, ...] = ()
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         where = f"ModelSpec {self.name!r}" if self.name else "ModelSpec"
@@ -169,6 +173,10 @@ class ModelSpec:
         for result in self.results:
             if not isinstance(result, Result):
                 raise ConfigError(f"{where}: results holds {result!r}; use textzoo.Result(...)")
+        try:
+            json.dumps(self.training)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{where}: training must be of JSON types: {error}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the spec as plain JSON types."""
@@ -177,6 +185,7 @@ class ModelSpec:
             "prompts": dict(self.prompts),
             "weights": None if self.weights is None else dataclasses.asdict(self.weights),
             "results": [dataclasses.asdict(result) for result in self.results],
+            "training": dict(self.training),
         }
 
 

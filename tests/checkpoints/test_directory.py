@@ -347,3 +347,37 @@ def test_card_of_a_released_model_has_its_facts_and_results():
     assert 'textzoo.load("small")' in card
     assert "| STS-B test | Spearman | 72.5 | `textzoo x` | 2026-01-31 |  |" in card
     assert "| training data | captions |" in card
+
+
+def test_card_says_how_the_weights_were_made(bundle, tmp_path):
+    training = {
+        "command": "scripts/train \\\n    --steps 1000",
+        "steps": 1000,
+        "data": ["captions", "nli | pairs"],
+        "metrics": {"loss": 0.25, "STS-B dev": 80},
+        "resumed": False,
+    }
+    write_directory(tmp_path, bundle, training=training)
+    section = (tmp_path / "README.md").read_text().split("## Training\n\n")[1]
+    assert section == (
+        "```bash\nscripts/train \\\n    --steps 1000\n```\n\n"
+        "| setting | value |\n"
+        "| --- | --- |\n"
+        "| steps | 1,000 |\n"
+        "| data | captions, nli \\| pairs |\n"
+        "| metrics | loss: 0.25, STS-B dev: 80 |\n"
+        "| resumed | false |\n"
+    )
+
+
+def test_card_takes_the_training_of_the_spec_unless_another_is_given():
+    spec = ModelSpec(
+        summary="Small", paper="Someone 2020", kind="subword", parameters=123, width=8,
+        dimension=3, max_length=6, license="MIT", status="architecture-only",
+        training_data="captions", training={"seed": 1},
+    )  # fmt: skip
+    facts = {"name": "small", "config": CONFIG, "settings": SETTINGS, "parameters": 1, "sha256": ""}
+    assert make_card(**facts, spec=spec).endswith("| seed | 1 |\n")
+    assert make_card(**facts, spec=spec, training={"seed": 2}).endswith("| seed | 2 |\n")
+    assert "## Training" not in make_card(**facts, spec=spec, training={})
+    assert "## Training" not in make_card(**facts)

@@ -10,6 +10,8 @@ from safetensors.numpy import load_file
 
 import textzoo
 import textzoo.checkpoints.pretrained
+from textzoo.checkpoints import weights
+from textzoo.checkpoints.card import make_card
 
 NAME = "static_english_small"
 DIRECTORY = Path(textzoo.checkpoints.pretrained.__path__[0]) / NAME
@@ -63,6 +65,18 @@ def test_its_config_is_the_registered_one():
     data = json.loads((DIRECTORY / "config.json").read_text(encoding="utf-8"))
     model = textzoo.create_model(NAME, rngs=_rngs())
     assert textzoo.ModelConfig.from_dict(data["model"]) == model.config
+
+
+def test_its_card_is_generated(encoder):
+    card = make_card(
+        name=NAME,
+        config=encoder.model.config,
+        settings=encoder.settings,
+        parameters=textzoo.get_spec(NAME).parameters,
+        sha256=weights.sha256(DIRECTORY / weights.FILE_NAME),
+        spec=textzoo.get_spec(NAME),
+    )
+    assert (DIRECTORY / "README.md").read_text(encoding="utf-8") == card
 
 
 def _rngs():

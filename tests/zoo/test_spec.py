@@ -28,12 +28,13 @@ def test_spec_becomes_json():
     weights = Weights(hub="org/name", revision=COMMIT, sha256=HASH)
     spec = ModelSpec(
         **FACTS | {"status": "verified"}, weights=weights, results=[Result(**RESULT)],
-        prompts={"query": "q: "},
+        prompts={"query": "q: "}, training={"steps": 3},
     )  # fmt: skip
     data = json.loads(json.dumps(spec.to_dict()))
     assert data["weights"]["hub"] == "org/name"
     assert data["results"][0]["value"] == 80.0
     assert data["prompts"] == {"query": "q: "}
+    assert data["training"] == {"steps": 3}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,7 @@ def test_spec_becomes_json():
         ({"weights": Weights(bundled="a", sha256=HASH)}, "no weights exactly when"),
         ({"published": "name"}, "must look like 'org/name'"),
         ({"results": ["82.0"]}, "use textzoo.Result"),
+        ({"training": {"data": {1, 2}}}, "training must be of JSON types"),
     ],
 )
 def test_bad_spec_is_refused_with_the_reason(change, message):

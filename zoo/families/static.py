@@ -8,8 +8,8 @@ weights; no special tokens, unknown tokens are left out, a text without known to
 Different: the recipe, see :mod:`textzoo.trainers.static_distillation`.
 Published: 72.9 on the average of MTEB's STS tasks for potion-base-8M; ours, on STS-B test: 78.45.
 
-The command that made ``static_english_small``, with the files it was trained on, stands in its
-card, ``checkpoints/pretrained/static_english_small/README.md``.
+The command that made ``static_english_small``, with the files it was trained on, is part of its
+spec.
 """
 
 from typing import Any
@@ -17,6 +17,16 @@ from typing import Any
 from textzoo.config import ModelConfig, Part
 from textzoo.registry import register_model
 from textzoo.spec import ModelSpec, Result, Weights
+
+_STATIC_ENGLISH_SMALL = """\
+scripts/distill_static --teacher all-MiniLM-L6-v2 --output static_english_small --cache cache \\
+    --limit 182000 --development stsb/dev.tsv --data \\
+    multi30k_captions/train.en.tsv.gz:caption:80000 nli/train.tsv.gz:premise,hypothesis \\
+    wiki_split/tune.tsv:sentence,part1,part2 wiki_split/validation.tsv:sentence,part1,part2 \\
+    ppdb/train.tsv:phrase1,phrase2 corpus_state_union/all.jsonl:text:15000 \\
+    corpus_inaugural/all.jsonl:text corpus_books/train_part1.jsonl.gz:text:60000 \\
+    corpus_books/train_part2.jsonl.gz:text:60000 --exclude stsb/train.tsv:sentence1,sentence2 \\
+    stsb/dev.tsv:sentence1,sentence2 stsb/test.tsv:sentence1,sentence2"""
 
 
 def _preset(*, vocab_size: int, width: int, max_length: int = 512) -> ModelConfig:
@@ -79,6 +89,17 @@ def _preset(*, vocab_size: int, width: int, max_length: int = 512) -> ModelConfi
                 "same table 29,600",
             ),
         ),
+        training={
+            "command": _STATIC_ENGLISH_SMALL,
+            "texts in the files": 338_545,
+            "texts held out": 8_192,
+            "texts trained on": "182,000, the next of a random order",
+            "texts left out": "131 that equal a sentence of STS-B, apart from case and punctuation",
+            "epochs": 12,
+            "loss on the texts held out": 0.1974,
+            "STS-B dev": "80.07 before training, 85.05 after it, 85.00 as stored (float16, with "
+            "the rows of unseen tokens carried over)",
+        },
     )
 )
 def static_english_small(**overrides: Any) -> ModelConfig:
