@@ -258,6 +258,6 @@ def _agree(problem: str) -> None:
 
 
 def brief(error: Exception) -> str:
-    """The first line of an error, not too long."""
+    """The first line of an error, without its middle when it is long."""
     text = f"{type(error).__name__}: {error}".splitlines()[0]
-    return text if len(text) <= 300 else text[:300] + " ..."
+    return text if len(text) <= 300 else f"{text[:120]} ... {text[-180:]}"

@@ -93,6 +93,7 @@ class TrainingCheckpoints:
         self._manager: Any = None
         self._newest: int | None = None  # of this run: restored or saved
         self._pending: int | None = None
+        self._size = 0  # of the pending one, in bytes
 
     def save(
         self,
@@ -132,7 +133,7 @@ class TrainingCheckpoints:
         record = make_record(step, leaves, stored, data=data, metrics=metrics)
         if record["metrics"] is not None:
             self._retention.metrics[step] = record["metrics"]
-        self._pending = step
+        self._pending, self._size = step, sum(array.nbytes for array in stored.values())
         self._attempt(lambda: self._write(step, stored, record))
         self._newest = step
         if not self._asynchronous:
@@ -296,11 +297,15 @@ class TrainingCheckpoints:
 
     def _attempt(self, action: Callable[[], None]) -> None:
         """Does something that may find that the pending checkpoint cannot be written."""
+        absl = logging.getLogger("absl")
+        absl.addFilter(_has_no_traceback)  # Orbax prints that of the error raised here.
         try:
             action()
         except Exception as error:
             step, self._pending = self._pending, None
             raise self._failure(step, error) from error
+        finally:
+            absl.removeFilter(_has_no_traceback)
 
     def _failure(self, step: int | None, error: Exception) -> CheckpointError:
         self._retention.metrics.pop(step, None)
@@ -312,13 +317,18 @@ class TrainingCheckpoints:
             self._manager.reload()
         intact = f"those of steps {steps} are intact" if steps else "there is no other"
         try:
-            free = f"{shutil.disk_usage(self.directory).free / 1e6:,.1f} MB are free there"
+            free = f"{shutil.disk_usage(self.directory).free / 1e6:,.1f} MB are free"
         except OSError:
-            free = "the space left there is unknown"
+            free = "the free space is unknown"
         return CheckpointError(
             f"the checkpoint of step {step} could not be written to {self.directory}: "
-            f"{reader.brief(error)}; {free}; {intact}"
+            f"{reader.brief(error)}; it takes up to {self._size / 1e6:,.1f} MB, {free} without it; "
+            f"{intact}"
         )
+
+
+def _has_no_traceback(record: logging.LogRecord) -> bool:
+    return not record.exc_info
 
 
 def _arrays(state: Any) -> dict[str, jax.Array]:
