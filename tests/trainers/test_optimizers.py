@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from optax import contrib
 
 from textzoo.errors import ConfigError
 from textzoo.trainers.muon import muon_axes
@@ -91,15 +92,24 @@ def test_sgd_follows_the_momentum():
         np.testing.assert_allclose(found[path], expected, atol=1e-5)
 
 
-def test_muon_gives_every_matrix_singular_values_near_one():
+@pytest.mark.parametrize(
+    ("path", "to_matrices", "longest"),
+    [
+        # Queries, keys, values: three of 4 x (2 * 2).
+        (f"{LAYER}.attention.qkv.kernel", lambda x: x.transpose(1, 0, 2, 3).reshape(3, 4, 4), 4),
+        (f"{LAYER}.attention.out.kernel", lambda x: x.reshape(1, 4, 4), 4),
+        (f"{LAYER}.feed_forward.up.kernel", lambda x: x.transpose(1, 0, 2), 8),
+    ],
+)
+def test_muon_moves_each_matrix_of_a_kernel_along_an_orthogonal_one(path, to_matrices, longest):
     found = run(config(name="muon", weight_decay=0.0))
-    steps = {path: np.asarray((PARAMS[path] - found[path]) / 0.1) for path in SHAPES}
-    queries = steps[f"{LAYER}.attention.qkv.kernel"].transpose(1, 0, 2, 3).reshape(3, 4, 4)
-    output = steps[f"{LAYER}.attention.out.kernel"].reshape(1, 4, 4)
-    gated = steps[f"{LAYER}.feed_forward.up.kernel"].transpose(1, 0, 2)
-    for matrices, longest in ((queries, 4), (output, 4), (gated, 8)):
-        values = np.linalg.svd(matrices / (0.2 * np.sqrt(longest)), compute_uv=False)
-        assert values.min() > 0.4 and values.max() < 1.3, values
+    steps = to_matrices(np.asarray((PARAMS[path] - found[path]) / 0.1))
+    plain = contrib.scale_by_muon(weight_dimension_numbers=contrib.MuonDimensionNumbers())
+    for gradient, step in zip(to_matrices(GRADIENTS[path]), steps, strict=True):
+        direction, _ = plain.update(gradient, plain.init(gradient))
+        np.testing.assert_allclose(step, 0.2 * longest**0.5 * direction, atol=1e-5)
+        values = np.linalg.svd(direction, compute_uv=False)
+        assert values.min() > 0.4 and values.max() < 1.3
 
 
 def test_muon_leaves_tables_heads_and_vectors_to_adam():
