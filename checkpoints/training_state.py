@@ -14,6 +14,7 @@ import dataclasses
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
@@ -25,6 +26,7 @@ from textzoo.checkpoints.retention import Retention
 from textzoo.checkpoints.training_record import flatten, make_record, stored_form
 from textzoo.errors import CheckpointError, ConfigError, ResumeError
 
+_LONG_WAIT = 1.0  # seconds
 _logger = logging.getLogger(__name__)
 
 
@@ -84,7 +86,7 @@ class TrainingCheckpoints:
     ) -> None:
         from etils import epath
 
-        path = os.fspath(directory)
+        path = os.path.expanduser(directory)
         self.directory = epath.Path(path if "://" in path else os.path.abspath(path))
         self._asynchronous = asynchronous
         self._retention = Retention(
@@ -106,8 +108,9 @@ class TrainingCheckpoints:
         """Saves a state; the caller may donate it to the next step as soon as this returns.
 
         Orbax copies arrays from the devices before it returns. On a CPU it keeps a view of them,
-        and JAX does not reuse the memory of an array that is viewed. What this costs is the time
-        of the copy and of the checksums; the arrays are written in the background.
+        and JAX does not reuse the memory of an array that is viewed: until all is written, the
+        state is there twice. The caller waits for the copy and for the checksums; the arrays are
+        written in the background.
 
         Saving a step again that was just saved does nothing, whatever the arguments.
 
@@ -122,7 +125,13 @@ class TrainingCheckpoints:
                 written. The run may save again.
             ResumeError: the folder holds checkpoints that were not restored.
         """
+        started = time.monotonic()
         self.wait()
+        waited = time.monotonic() - started
+        if waited > _LONG_WAIT:
+            _logger.warning(
+                "step %d waited %.1f s for the checkpoint before it; save less often", step, waited
+            )
         if step == self._newest:
             return
         self._check_step(step)
@@ -298,14 +307,14 @@ class TrainingCheckpoints:
     def _attempt(self, action: Callable[[], None]) -> None:
         """Does something that may find that the pending checkpoint cannot be written."""
         absl = logging.getLogger("absl")
-        absl.addFilter(_has_no_traceback)  # Orbax prints that of the error raised here.
+        absl.addFilter(_is_news)
         try:
             action()
         except Exception as error:
             step, self._pending = self._pending, None
             raise self._failure(step, error) from error
         finally:
-            absl.removeFilter(_has_no_traceback)
+            absl.removeFilter(_is_news)
 
     def _failure(self, step: int | None, error: Exception) -> CheckpointError:
         self._retention.metrics.pop(step, None)
@@ -327,8 +336,9 @@ class TrainingCheckpoints:
         )
 
 
-def _has_no_traceback(record: logging.LogRecord) -> bool:
-    return not record.exc_info
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not the traceback of what is raised here, nor the length of a wait that was asked for."""
+    return not record.exc_info and not record.getMessage().startswith("Waiting for previous save")
 
 
 def _arrays(state: Any) -> dict[str, jax.Array]:

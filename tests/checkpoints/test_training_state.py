@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import shutil
 from typing import NamedTuple
 
@@ -333,6 +334,17 @@ def test_saving_the_step_that_was_just_saved_or_restored_does_nothing(tmp_path):
         checkpoints.save(3, make_state(4), data={"first": False})
         assert restored.data == {"first": True}
         assert_equal(checkpoints.restore_latest(abstract(make_state())).state, make_state(3))
+
+
+def test_a_long_wait_for_the_checkpoint_before_is_reported(tmp_path, caplog, monkeypatch):
+    with TrainingCheckpoints(tmp_path) as checkpoints:
+        with caplog.at_level(logging.WARNING):
+            checkpoints.save(1, make_state(1), data={})
+            checkpoints.wait()
+            monkeypatch.setattr("textzoo.checkpoints.training_state._LONG_WAIT", -1.0)
+            checkpoints.save(2, make_state(2), data={})
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(r"step 2 waited 0\.\d s for the checkpoint before it; .*", message)
 
 
 def test_checkpoints_of_another_run_are_not_mixed_with_new_ones(two_steps):

@@ -145,7 +145,7 @@ SAVING = """
 
 
 @pytest.mark.parametrize(
-    ("kills", "keep_last"), [(3, 2), pytest.param(25, 1, marks=pytest.mark.slow)]
+    ("kills", "keep_last"), [(2, 2), pytest.param(25, 1, marks=pytest.mark.slow)]
 )
 def test_a_run_killed_in_the_middle_of_saving_goes_on(tmp_path, kills, keep_last):
     script = tmp_path / "saving.py"
