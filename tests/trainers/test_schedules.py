@@ -90,7 +90,7 @@ def test_no_schedule_leaves_the_range_between_zero_and_peak(kind, total, warmup,
         decay_shape=shape,
     )  # fmt: skip
     schedule = make_schedule(config, total)
-    found = np.array(jax.vmap(schedule)(np.arange(total + 5)))
+    found = np.array(jax.vmap(schedule)(np.arange(65)))  # of one shape: compiled once
     top = config.count_warmup_steps(total)
     assert found.min() >= -1e-6 and found.max() <= 3.0 + 1e-6
     assert (np.diff(found[: top + 1]) >= 0).all()
