@@ -7,7 +7,7 @@ import numpy as np
 
 # Every shape costs a compilation (about half a second for a 6-layer encoder, kept on disk), every
 # padded token costs arithmetic. Up to this many batches, compilations dominate.
-_FEW_BATCHES = 24
+_FEW_BATCHES = 12
 
 
 @dataclasses.dataclass(frozen=True)
