@@ -144,12 +144,12 @@ def test_after_an_error_waiting_batches_are_not_launched():
         launched.append(number_of(batch))
         if number_of(batch) == 0:
             raise ValueError("the first")
-        time.sleep(0.05)
+        time.sleep(0.5)
         return launch(batch)
 
     with pytest.raises(ValueError, match="the first"):
         list(results(make_batches(40), fails, nothing, workers=2))
-    assert len(launched) <= 5
+    assert len(launched) <= 3  # the one that failed, and one in each thread
 
 
 def test_results_that_nobody_takes_leave_no_thread():
