@@ -11,17 +11,20 @@ from textzoo.trainers.batch import TrainBatch
 WIDTH = 8
 
 
-def make_model(*, dropout=0.0, heads=(), seed=0):
-    """One transformer layer, mean pooling, E = 8."""
+def make_model(*, layers=1, dropout=0.0, heads=(), seed=0):
+    """A transformer of a layer, or none (which compiles fast), and mean pooling; E = 8."""
+    encoder = Part("IdentityEncoder")
+    if layers:
+        encoder = Part(
+            "TransformerEncoder", width=WIDTH, num_layers=layers, num_heads=2, hidden_dim=16,
+            max_length=16, dropout=dropout, attention_dropout=dropout,
+        )  # fmt: skip
     config = ModelConfig(
         embedding=Part("SubwordEmbedding", vocab_size=50, width=WIDTH),
-        encoder=Part(
-            "TransformerEncoder", width=WIDTH, num_layers=1, num_heads=2, hidden_dim=16,
-            max_length=16, dropout=dropout, attention_dropout=dropout,
-        ),
+        encoder=encoder,
         pooling=Part("MeanPooling"),
         heads=heads,
-    )  # fmt: skip
+    )
     model = build(config, rngs=nnx.Rngs(seed))
     # Initial values are small, which makes all texts alike.
     model.embedding.table[...] = 20 * model.embedding.table[...]

@@ -1,5 +1,7 @@
 """Heads that map vectors to vectors."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -18,15 +20,22 @@ class Dense(nnx.Module):
         use_bias: whether b exists.
         activation: name of f; the default leaves the result as it is. (sentence-transformers'
             ``Dense`` defaults to tanh; imported models say which they use.)
+        labels: names of the features of the result where they have any, such as the classes of a
+            classifier; kept with the model for whoever reads the result.
         dtype, param_dtype: computation and storage types.
         rngs: source of initial values.
     """
 
     def __init__(
         self, in_features: int, out_features: int, *, use_bias: bool = True,
-        activation: str = "identity", dtype: DtypeName = None, param_dtype: str = "float32",
-        rngs: nnx.Rngs,
+        activation: str = "identity", labels: Sequence[str] | None = None,
+        dtype: DtypeName = None, param_dtype: str = "float32", rngs: nnx.Rngs,
     ) -> None:  # fmt: skip
+        if labels is not None and (isinstance(labels, str) or len(labels) != out_features):
+            raise ValueError(
+                f"labels={labels!r} with out_features={out_features}; give a name for each feature"
+            )
+        self.labels = None if labels is None else tuple(labels)
         self._activation = get_activation(activation)
         self.linear = linear(
             in_features, out_features, axes=("embed", None), use_bias=use_bias, dtype=dtype,

@@ -89,3 +89,10 @@ def test_normalize_computes_in_float32():
     result = Normalize()(x)
     assert result.dtype == jnp.float32
     np.testing.assert_allclose(result, [[0.6, 0.8]], rtol=1e-6)
+
+
+def test_dense_keeps_the_names_of_its_features():
+    assert Dense(2, 3, labels=["a", "b", "c"], rngs=nnx.Rngs(0)).labels == ("a", "b", "c")
+    for labels in (("a", "b"), "abc"):
+        with pytest.raises(ValueError, match="a name for each feature"):
+            Dense(2, 3, labels=labels, rngs=nnx.Rngs(0))
