@@ -207,7 +207,8 @@ def _quiet_leftovers() -> Iterator[None]:
     """Drops what Orbax lets fall when one of many reads fails.
 
     It closes the event loop at once; each read that ends later prints a traceback about that, so
-    does each coroutine that is not run to its end, and those not begun warn.
+    does each coroutine that is not run to its end, those not begun warn, and errors that nobody
+    asked for are logged.
     """
     previous = sys.unraisablehook
     leftovers = ("Event loop is closed", "Encountered error while reading array index")
@@ -216,13 +217,20 @@ def _quiet_leftovers() -> Iterator[None]:
         if not str(unraisable.exc_value).startswith(leftovers):
             previous(unraisable)
 
+    asyncio_logger = logging.getLogger("asyncio")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         sys.unraisablehook = hook
+        asyncio_logger.addFilter(_was_retrieved)
         try:
             yield
         finally:
             sys.unraisablehook = previous
+            asyncio_logger.removeFilter(_was_retrieved)
+
+
+def _was_retrieved(record: logging.LogRecord) -> bool:
+    return "exception was never retrieved" not in record.getMessage()
 
 
 def _empty(leaf: jax.ShapeDtypeStruct) -> Any:

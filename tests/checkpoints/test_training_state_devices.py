@@ -145,6 +145,34 @@ TWO_PROCESSES = """
         assert restored.skipped[0].reason == reasons[jax.process_index()], restored.skipped
 """
 
+FULL_DISK = """
+    import resource
+    NAME = resource.RLIMIT_FSIZE
+    sharding = NamedSharding(mesh((8,), ("data",)), P("data"))
+
+    def state(seed):
+        noise = np.random.default_rng(seed).standard_normal(1_000_000).astype(np.float32)
+        return {"w": jax.make_array_from_callback(noise.shape, sharding, lambda i: noise[i])}
+
+    with TrainingCheckpoints(DIRECTORY) as checkpoints:
+        checkpoints.save(1, state(1), data={})
+        checkpoints.wait()
+        limits = resource.getrlimit(NAME)
+        resource.setrlimit(NAME, (200_000, limits[1]))
+        checkpoints.save(2, state(2), data={})
+        try:
+            checkpoints.wait()
+        except OSError as error:
+            assert "step 2 could not be written" in str(error), error
+            assert "those of steps [1] are intact" in str(error), error
+        else:
+            raise AssertionError("no error")
+        resource.setrlimit(NAME, limits)
+        checkpoints.save(3, state(3), data={})
+        checkpoints.wait()
+        assert checkpoints.steps() == [1, 3]
+"""
+
 
 def start(code, devices, directory, *arguments):
     source = textwrap.dedent(COMMON) + textwrap.dedent(code)
@@ -160,6 +188,13 @@ def finish(*processes):
     for process in processes:
         output, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors[-3000:]
+
+
+def start_two(code, directory):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    finish(*(start(code, 4, directory, port, index) for index in range(2)))
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +217,9 @@ def test_two_processes_save_together_and_agree_on_what_they_restore(directory):
     if not (directory / "2").exists():
         finish(start(SAVE_ON_EIGHT, 8, directory))
         finish(start(MOVE_THROUGH_ONE, 1, directory))
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    finish(*(start(TWO_PROCESSES, 4, directory, port, index) for index in range(2)))
+    start_two(TWO_PROCESSES, directory)
+
+
+def test_on_a_full_disk_both_processes_get_the_error_and_save_again(tmp_path):
+    pytest.importorskip("resource")
+    start_two(FULL_DISK, tmp_path / "run")
