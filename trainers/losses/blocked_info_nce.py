@@ -79,10 +79,9 @@ def blocked_contrast(
 
 
 def _cut(rows: Examples, blocks: int) -> Examples:
-    fill = Examples(index=-1, is_real=False, queries=0, documents=0, keys=0, guide=0)  # type: ignore[arg-type]
     return Examples(
         *(
-            None if array is None else split(array, blocks, value)
-            for array, value in zip(rows, fill, strict=True)
+            None if array is None else split(array, blocks, -1 if name == "number" else 0)
+            for name, array in zip(Examples._fields, rows, strict=True)
         )
     )

@@ -98,7 +98,7 @@ class Examples(NamedTuple):
     """Some rows of a batch; ``T = 1 + G`` texts each, the query first, then its positive.
 
     Attributes:
-        index: number of the row in the batch; -1 for one that only fills a block up.
+        number: of the row in the batch; -1 for one that only fills a block up.
         is_real: False for rows that only fill the batch or a block up.
         queries: ready to be multiplied (float32, of length one for cosines).
         documents: the positive, then the hard negatives.
@@ -106,7 +106,7 @@ class Examples(NamedTuple):
         guide: vectors of a guide, of length one.
     """
 
-    index: Int[Array, "C"]
+    number: Int[Array, "C"]
     is_real: Bool[Array, "C"]
     queries: Float[Array, "C E"]
     documents: Float[Array, "C G E"]
@@ -137,7 +137,7 @@ def compare(
 
     Holds several arrays ``[B, C, G]``; nothing of that size leaves.
     """
-    own = rows.index[:, None] == columns.index[None, :]
+    own = rows.number[:, None] == columns.number[None, :]
     out = _left_out(rows, columns, own, config)
     similarities = _products(rows.queries, columns.documents)
     of_query = similarities / temperature + _penalty(similarities, own, config)
@@ -227,7 +227,7 @@ def _penalty(
     applies = {
         "in_batch_negatives": ~own[..., None],
         "hard_negatives": own[..., None],
-        "all_negatives": True,
+        "all_negatives": jnp.ones((), bool),
     }[config.hardness]
     # The positive is left out of the sum, so what is added to it does not matter.
     weighed = config.hardness_strength * jax.lax.stop_gradient(similarities)

@@ -109,7 +109,7 @@ def prepare(
             )
     ready = unit if config.similarity == "cosine" else (lambda x: x.astype(jnp.float32))
     return Examples(
-        index=jnp.arange(size), is_real=real_rows(row_mask, size),
+        number=jnp.arange(size), is_real=real_rows(row_mask, size),
         queries=ready(queries), documents=ready(documents),
         keys=keys, guide=None if guide is None else jax.lax.stop_gradient(unit(guide)),
     )  # fmt: skip

@@ -29,8 +29,10 @@ class MatryoshkaObjective(VectorObjective):
         weights: of the widths; 1 each when absent.
 
     Notes:
-        The cost is that of the loss for each width; with large batches let the objective compare
-        in blocks (``loss_block``).
+        - sentence-transformers makes every prefix of length one, whatever the loss; here losses of
+          dot products and squared errors see it as it is.
+        - The cost is that of the loss for each width; with large batches let the objective compare
+          in blocks (``loss_block``).
     """
 
     def __init__(
