@@ -132,9 +132,10 @@ def test_an_error_in_the_batches_or_the_progress_surfaces():
     with pytest.raises(ValueError, match="no more"):
         list(results(broken(), launch, nothing, workers=2))
     assert launching_threads() == []
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         list(results(make_batches(7), launch, stop, workers=2))
-    assert launching_threads() == []
+    assert launching_threads() == []  # while the error, and all frames it holds, are alive
+    assert caught.value.args == ()
 
 
 def test_after_an_error_waiting_batches_are_not_launched():
@@ -212,5 +213,5 @@ def test_encode_to_leaves_no_thread_when_the_disk_is_full(tmp_path, monkeypatch)
     monkeypatch.setattr(encode_to.VectorFile, "append", full)
     with pytest.raises(OSError, match="No space") as caught:
         tiny_encoder().encode_to(TEXTS, tmp_path, shard_size=20)
-    assert launching_threads() == []  # while the error, and all frames it holds, are alive
+    assert launching_threads() == []  # again while the error is alive
     assert caught.value.errno == 28
