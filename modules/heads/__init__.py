@@ -1,5 +1,7 @@
 """Heads map vectors or states to outputs."""
 
+from textzoo.modules.heads.masked_language import MaskedLanguageHead
+from textzoo.modules.heads.replaced_token import ReplacedTokenHead
 from textzoo.modules.heads.vectors import Dense, Normalize
 
-__all__ = ["Dense", "Normalize"]
+__all__ = ["Dense", "MaskedLanguageHead", "Normalize", "ReplacedTokenHead"]
