@@ -38,7 +38,9 @@ from textzoo.trainers.flops import TRAINING_FACTOR, count_flops
 from textzoo.trainers.hlo import parse_program
 from textzoo.trainers.hlo_work import matrix_flops, memory_traffic
 from textzoo.trainers.ratio import LossTerms
-from textzoo.trainers.sharding import batch_sharding
+from textzoo.trainers.sharding import batch_sharding, replicated
+from textzoo.trainers.state import TrainState, shardings_of
+from textzoo.trainers.step import TrainStep
 from textzoo.trainers.topology import Topology
 from textzoo.trainers.trainer import Trainer
 
@@ -251,7 +253,7 @@ def plan_step(
     program = parse_program(compiled.as_text() or "")
     collectives = tuple(find_collectives(program, dict(mesh.shape)))
     flops, traffic = matrix_flops(program), memory_traffic(program)
-    counts = compiled.cost_analysis()
+    counts: Any = compiled.cost_analysis() or {}
     return Plan(
         name=name, topology=topology.name, mesh=dict(mesh.shape), parameters=parameters,
         memory=Memory.of(compiled), capacity=_capacity(topology), flops=flops,
@@ -259,7 +261,7 @@ def plan_step(
         traffic=traffic, collectives=collectives,
         times=_roofline(topology, mesh, flops, traffic, collectives),
         compiler_counts={
-            key: float(counts[key]) for key in ("flops", "bytes accessed") if key in (counts or {})
+            key: float(counts[key]) for key in ("flops", "bytes accessed") if key in counts
         },
         unknown_loops=tuple(program.loops_of_unknown_length()), compile_seconds=seconds,
     )  # fmt: skip
@@ -293,6 +295,22 @@ def plan_training(
         parameters=sum(math.prod(arrays[name].shape) for name in blueprint.parameters),
         model_flops=flops, effort=effort,
     )  # fmt: skip
+
+
+def lower_step(step: TrainStep, state: TrainState, batch: TrainBatch, mesh: Mesh) -> Any:
+    """Lowers a training step as a run compiles it: the state is donated and stays where it is.
+
+    Args:
+        step: of :func:`textzoo.trainers.step.make_train_step`.
+        state: of :func:`textzoo.trainers.state.abstract_state`.
+        batch: shapes with shardings, see :func:`abstract_batch`.
+        mesh: on which both lie.
+    """
+    with jax.set_mesh(mesh):
+        jitted = jax.jit(
+            step, donate_argnums=0, out_shardings=(shardings_of(state), replicated(mesh))
+        )
+        return jitted.lower(state, batch)
 
 
 def abstract_batch(batch: TrainBatch, mesh: Mesh) -> TrainBatch:

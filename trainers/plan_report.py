@@ -76,7 +76,7 @@ COLUMNS = (
 def plan_cells(plan: Plan) -> tuple[str, ...]:
     """The values of :data:`COLUMNS`; all are of one chip and one step."""
     times = plan.times
-    seconds = ("-",) * 5
+    seconds: tuple[str, ...] = ("-",) * 5
     if times is not None:
         parts = (times.compute, times.memory, times.communication, times.seconds)
         seconds = (*(f"{part * 1e3:,.1f}" for part in parts), times.limit)

@@ -25,6 +25,7 @@ COMMANDS = {
     "similarity": ("textzoo.cli.compare:similarity", "how alike a few texts are"),
     "search": ("textzoo.cli.compare:search", "the nearest texts of a file"),
     "evaluate": ("textzoo.cli.evaluate:evaluate", "how good a model is at a task"),
+    "plan": ("textzoo.cli.plan:plan", "what a training step will need, before it runs"),
     "export": ("textzoo.cli.export:export", "a model for sentence-transformers"),
     "quickstart": ("textzoo.cli.quickstart:quickstart", "a first look, with a picture"),
 }
