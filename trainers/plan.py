@@ -50,6 +50,11 @@ _GIB = 2**30
 # fast, with fewer loads begun ahead of time, and needs somewhat more memory.
 _LOW_EFFORT = {"exec_time_optimization_effort": -1.0, "memory_fitting_effort": -1.0}
 
+_TOO_LARGE = (
+    r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm",
+    r"\(([\d.]+)([KMGT]?)\) exceeds available HBM \(([\d.]+)([KMGT]?)\)",
+)
+
 
 class OutOfMemory(TextzooError, MemoryError):
     """The compiler found no way to run a step in the memory of a chip.
@@ -336,16 +341,18 @@ def compile_step(lowered: jax.stages.Lowered, *, effort: str, platform: str) -> 
 
 def out_of_memory(message: str) -> OutOfMemory:
     """What the compiler said about memory, in one sentence."""
-    found = re.search(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm", message)
     advice = "use more chips, a smaller batch or chunk, remat='full', or a larger fsdp axis"
+    matches = (re.search(pattern, message) for pattern in _TOO_LARGE)
+    found = next((match for match in matches if match is not None), None)
     if found is None:
         return OutOfMemory(f"the step does not fit the chip; {advice} ({message.splitlines()[0]})")
     used, room = (
-        int(float(found.group(i)) * 1024 ** " KMGT".index(found.group(i + 1) or " "))
-        for i in (1, 3)
+        int(float(number) * 1024 ** " KMGT".index(unit or " "))
+        for number, unit in (found.group(1, 2), found.group(3, 4))
     )
     return OutOfMemory(
-        f"the step needs {used / _GIB:.1f} GiB of a chip that has {room / _GIB:.2f} GiB; {advice}",
+        f"the step needs {used / _GIB:.1f} GiB or more of a chip that has {room / _GIB:.2f} GiB; "
+        f"{advice}",
         used,
     )
 

@@ -159,14 +159,31 @@ def test_a_plan_is_json():
     assert data["num_chips"] == 16 and data["fits"] is True
 
 
-def test_what_the_compiler_says_about_memory_becomes_a_sentence():
-    error = out_of_memory(
-        "RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space "
-        "hbm. Used 23.50G of 15.75G hbm. Exceeded hbm capacity by 7.75G."
-    )
-    assert error.needed == int(23.5 * GIB)
-    assert str(error).startswith("the step needs 23.5 GiB of a chip that has 15.75 GiB; use more")
-    assert out_of_memory("RESOURCE_EXHAUSTED: no number\nmore").needed is None
+@pytest.mark.parametrize(
+    ("message", "needed"),
+    [
+        (
+            "Ran out of memory in memory space hbm. Used 23.50G of 15.75G hbm. Exceeded by 7.75G",
+            23.5,
+        ),
+        (
+            "Ran out of memory on HBM, the total memory required for HLO temporaries (32.00G) "
+            "exceeds available HBM (15.75G).",
+            32.0,
+        ),
+    ],
+)
+def test_what_the_compiler_says_about_memory_becomes_a_sentence(message, needed):
+    error = out_of_memory(f"RESOURCE_EXHAUSTED: {message}")
+    assert error.needed == int(needed * GIB)
+    sentence = f"the step needs {needed} GiB or more of a chip that has 15.75 GiB; use more chips"
+    assert str(error).startswith(sentence)
+
+
+def test_an_unknown_message_about_memory_is_passed_on():
+    error = out_of_memory("RESOURCE_EXHAUSTED: in other words\nmore")
+    assert error.needed is None
+    assert str(error).endswith("(RESOURCE_EXHAUSTED: in other words)")
 
 
 def test_an_unknown_effort_is_refused():
