@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 from vector_batches import WIDTH, make_batch, make_model, run, training
@@ -92,7 +93,7 @@ CASES = {
     "logits": (
         lambda m, **o: LogitDistillationObjective(
             m, labels=NAMES, label_weight=0.25, rngs=start(), **o
-        ), 1, {"targets": normal(ROWS, 3), "labels": CLASSES},
+        ), 1, {"targets": normal(ROWS, 3) + 6 * jnp.eye(3)[CLASSES], "labels": CLASSES},
     ),
 }  # fmt: skip
 every_objective = pytest.mark.parametrize("name", CASES)
@@ -432,3 +433,24 @@ def test_a_width_beyond_the_vectors_is_refused():
     objective, batch = make("triplet")
     with pytest.raises(ConfigError, match="8 wide"):
         run(MatryoshkaObjective(objective, dims=(9,)), batch)
+
+
+@every_objective
+def test_training_drives_the_loss_down(name):
+    objective, batch = make(name)
+    graph, params, others = nnx.split(objective, nnx.Param, ...)
+    optimizer = optax.adam(0.02)
+
+    def loss(params):
+        step = jnp.zeros((), int)
+        return nnx.merge(graph, params, others)(batch, step=step, rngs=nnx.Rngs(0)).total()
+
+    def update(carry, _):
+        params, state = carry
+        value, gradient = jax.value_and_grad(loss)(params)
+        updates, state = optimizer.update(gradient, state)
+        return (optax.apply_updates(params, updates), state), value
+
+    start = (params, optimizer.init(params))
+    _, losses = jax.jit(lambda carry: jax.lax.scan(update, carry, length=150))(start)
+    assert losses[-1] < 0.3 * losses[0] or losses[-1] < 0.02
