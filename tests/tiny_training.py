@@ -16,14 +16,18 @@ from textzoo.trainers.training_config import TrainingConfig
 LENGTH = 24
 
 
-def tiny_model(*, dropout: float = 0.1, width: int = 8, layers: int = 1, seed: int = 0):
+def tiny_model(*, layers: int = 0, dropout: float = 0.1, width: int = 8, seed: int = 0):
+    """A table of tokens, or with layers a transformer, which takes seconds to compile."""
+    encoder = Part("IdentityEncoder")
+    if layers:
+        encoder = Part(
+            "TransformerEncoder", width=width, num_layers=layers, num_heads=2, hidden_dim=16,
+            max_length=LENGTH, dropout=dropout, attention_dropout=dropout,
+        )  # fmt: skip
     config = ModelConfig(
         tokenizer=Part("SubwordTokenizer", max_length=LENGTH),
         embedding=Part("SubwordEmbedding", vocab_size=tiny_tokenizer().vocab_size, width=width),
-        encoder=Part(
-            "TransformerEncoder", width=width, num_layers=layers, num_heads=2, hidden_dim=16,
-            max_length=LENGTH, dropout=dropout, attention_dropout=dropout,
-        ),
+        encoder=encoder,
         pooling=Part("MeanPooling"),
         heads=(Part("Normalize"),),
     )  # fmt: skip

@@ -35,6 +35,7 @@ class Blueprint:
 
     def __init__(self, objective: Objective, *, remat: str = "none") -> None:
         self._graphs: dict[bool, Any] = {}
+        self._config = objective.model.config
         for deterministic in (False, True):
             view = nnx.view(
                 objective, deterministic=deterministic, use_running_average=deterministic,
@@ -98,6 +99,13 @@ class Blueprint:
             return {}
         flat = nnx.to_flat_state(nnx.state(objective, ObjectiveState))
         return {".".join(str(key) for key in path): v.get_value() for path, v in flat}
+
+    def computation_dtype(self) -> str:
+        """The dtype most parts of the model compute in: what the config says, else float32."""
+        config = self._config
+        found = [] if config is None else [part.options.get("dtype") for _, part in config.slots()]
+        named = [dtype for dtype in found if dtype is not None]
+        return max(named, key=named.count) if named else "float32"
 
     def restore(self, objective: Objective, arrays: Mapping[str, Any]) -> None:
         """Writes arrays back into an objective that has this structure."""

@@ -55,7 +55,8 @@ class Loop:
         )
         self._log: MetricLog | None = None
         if trainer.directory is not None and is_first:
-            writers = [TensorBoardWriter(trainer.directory / "tensorboard")] if tensorboard else []
+            events = trainer.directory / "tensorboard"
+            writers = [TensorBoardWriter(events, resume_step=step)] if tensorboard else []
             self._log = MetricLog(
                 trainer.directory / "metrics.jsonl", resume_step=step, writers=writers
             )
@@ -73,7 +74,7 @@ class Loop:
             while self.step < config.steps and not is_stopped:
                 self._train_on(next(self._stream))
                 is_last = self.step == config.steps
-                is_stopped = stop.requested(self.step)
+                is_stopped = stop.agreed(self.step)
                 is_due = is_last or is_stopped
                 saves = is_due or _is_due(self.step, config.save_every)
                 evaluates = is_last or _is_due(self.step, config.evaluate_every)

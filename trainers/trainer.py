@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from textzoo.checkpoints.training_state import TrainingCheckpoints
 from textzoo.errors import ConfigError, ResumeError
@@ -16,6 +17,7 @@ from textzoo.trainers.batch import TrainBatch
 from textzoo.trainers.blueprint import Arrays, Blueprint
 from textzoo.trainers.data import BatchStream, TrainingData
 from textzoo.trainers.evaluation import Evaluator, HeldOut, host_arrays
+from textzoo.trainers.flops import TRAINING_FACTOR, count_flops, total_flops_per_second
 from textzoo.trainers.loop import Loop
 from textzoo.trainers.mesh import make_mesh
 from textzoo.trainers.metrics import Window
@@ -226,13 +228,21 @@ class Trainer:
         """The learning rate of an update, before the scales of parameter groups."""
         return float(self._schedule(step))
 
-    def model_flops(self, batch: TrainBatch) -> float | None:
-        """Arithmetic of a step on batches of this shape; ``None`` when it is not known."""
-        return None
+    def model_flops(self, batch: TrainBatch) -> float:
+        """Arithmetic of a step on global batches of this shape; see :mod:`textzoo.trainers.flops`.
+
+        Args:
+            batch: this process's rows.
+        """
+        rows = self.blueprint.shapes((*self.blueprint.parameters, *self.blueprint.memory))
+        evaluate = make_evaluation_step(self.blueprint)
+        forward = count_flops(evaluate, rows, batch, jax.ShapeDtypeStruct((), jnp.int32))
+        return TRAINING_FACTOR * forward * jax.process_count()
 
     def peak_flops_per_second(self) -> float | None:
         """What the devices could do at most; ``None`` when it is not known."""
-        return None
+        dtype = self.blueprint.computation_dtype()
+        return total_flops_per_second(list(self.mesh.devices.flat), dtype)
 
     def divergence(self, window: Window) -> TrainingDiverged | None:
         """The error to raise for a window with a loss that is not finite, if it has one."""

@@ -38,7 +38,7 @@ def params(trainer: Trainer) -> dict[str, np.ndarray]:
 
 
 def test_training_lowers_the_loss(tmp_path):
-    trainer = make(training_config(60, peak=1e-2), tmp_path, model=tiny_model(dropout=0.0))
+    trainer = make(training_config(60, peak=1e-2), tmp_path)
     trainer.fit(pair_data())
     found = losses(tmp_path)
     assert len(found) == 60
@@ -67,7 +67,7 @@ def test_training_leaves_the_arrays_of_other_models_alone():
 
 def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path):
     config = training_config(6, save_every=1, average_decay=0.9)
-    whole = make(config, tmp_path / "whole")
+    whole = make(config, tmp_path / "whole", model=tiny_model(layers=1))
     whole.fit(pair_data())
 
     class Stopped(Exception):
@@ -82,8 +82,11 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path):
     for step in (2, 3, 5):
         stopping, evaluators = stop_at(step)
         with pytest.raises(Stopped):
-            make(stopping, tmp_path / "parts", evaluators=evaluators).fit(pair_data())
-    resumed = make(config, tmp_path / "parts")
+            trainer = make(
+                stopping, tmp_path / "parts", evaluators=evaluators, model=tiny_model(layers=1)
+            )
+            trainer.fit(pair_data())
+    resumed = make(config, tmp_path / "parts", model=tiny_model(layers=1))
     result = resumed.fit(pair_data())
 
     assert result.is_complete
@@ -202,7 +205,7 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(parts):
 
     def run(parts):
         trainer = Trainer(
-            Count(tiny_model(dropout=0.0)), training_config(2, accumulation=parts),
+            Count(tiny_model()), training_config(2, accumulation=parts),
             devices=jax.devices()[:1],
         )  # fmt: skip
         stream = pair_data().stream()
@@ -236,7 +239,7 @@ def test_the_average_follows_the_parameters(tmp_path):
 
 def test_the_same_step_can_be_done_again_exactly():
     def run():
-        trainer = make()
+        trainer = make(model=tiny_model(layers=1))
         stream = pair_data().stream()
         batches = [next(stream).batch for _ in range(2)]
         stream.close()
