@@ -4,8 +4,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
 
-def split(rows: Shaped[Array, "B *N"], parts: int, fill: int | bool = 0) -> Shaped[Array, "P C *N"]:
-    """Part k of P holds rows ``k, P + k, 2P + k, ...``; rows of ``fill`` are added to fill up.
+def split(rows: Shaped[Array, "B *N"], parts: int) -> Shaped[Array, "P C *N"]:
+    """Part k of P holds rows ``k, P + k, 2P + k, ...``; rows of zeros are added to fill up.
 
     Cutting the leading axis into consecutive parts would move the split over devices onto the axis
     of the parts: a loop over them gathers the rows, and every device computes every part.
@@ -13,7 +13,7 @@ def split(rows: Shaped[Array, "B *N"], parts: int, fill: int | bool = 0) -> Shap
     missing = -rows.shape[0] % parts
     if missing:
         padding = [(0, missing)] + [(0, 0)] * (rows.ndim - 1)
-        rows = jnp.pad(rows, padding, constant_values=fill)
+        rows = jnp.pad(rows, padding)
     return jnp.swapaxes(rows.reshape(rows.shape[0] // parts, parts, *rows.shape[1:]), 0, 1)
 
 

@@ -68,7 +68,9 @@ def blocked_contrast(
 
     # Inside a loop nothing can be merged with the first computation, so need not be kept apart.
     remembering_nothing = jax.checkpoint(compare_block, prevent_cse=False)
-    found = jax.lax.map(remembering_nothing, _cut(rows, blocks))
+    # What fills the last blocks up is of rows that are not real.
+    cut = jax.tree.map(lambda array: split(array, blocks), rows)
+    found = jax.lax.map(remembering_nothing, cut)
     backward = found.column_negatives
     whole = Comparison(
         row_negatives=jax.nn.logsumexp(found.row_negatives, axis=0),
@@ -76,12 +78,3 @@ def blocked_contrast(
         hardest=found.hardest.max(axis=0),
     )
     return conclude(rows, whole, temperature, config)
-
-
-def _cut(rows: Examples, blocks: int) -> Examples:
-    return Examples(
-        *(
-            None if array is None else split(array, blocks, -1 if name == "number" else 0)
-            for name, array in zip(Examples._fields, rows, strict=True)
-        )
-    )

@@ -98,7 +98,7 @@ class Examples(NamedTuple):
     """Some rows of a batch; ``T = 1 + G`` texts each, the query first, then its positive.
 
     Attributes:
-        number: of the row in the batch; -1 for one that only fills a block up.
+        number: of the row in the batch.
         is_real: False for rows that only fill the batch or a block up.
         queries: ready to be multiplied (float32, of length one for cosines).
         documents: the positive, then the hard negatives.
