@@ -1,8 +1,9 @@
 """Training data: files of rows, tokenized on the host into batches of static shape."""
 
 from textzoo.trainers.data.broken_rows import SourceReport
-from textzoo.trainers.data.collate import Column, Counts, text_key
+from textzoo.trainers.data.collate import Column, Counts
 from textzoo.trainers.data.fields import Field
+from textzoo.trainers.data.hashing import text_key
 from textzoo.trainers.data.line_sources import JsonlSource, TextSource, TsvSource
 from textzoo.trainers.data.opening import Readable, open_source
 from textzoo.trainers.data.parquet import ParquetSource

@@ -16,9 +16,12 @@ from textzoo.trainers.data.broken_rows import SourceReport
 def file_key(path: Path, *details: Any) -> str:
     """A short name for what is derived from a file; another one once the file has changed."""
     status = path.stat()
-    identity = [str(path.resolve()), status.st_size, status.st_mtime_ns, *details]
-    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
-    return f"{path.name}-{digest}"
+    return name_of(path.name, str(path.resolve()), status.st_size, status.st_mtime_ns, *details)
+
+
+def name_of(stem: str, *details: Any) -> str:
+    """A short name that tells these details, of JSON types, from others."""
+    return f"{stem}-{hashlib.sha256(json.dumps(details).encode()).hexdigest()[:16]}"
 
 
 def made_once(cache: Path, key: str, make: Callable[[Path], None]) -> Path:

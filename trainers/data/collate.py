@@ -1,8 +1,6 @@
 """From rows to a batch of arrays."""
 
 import dataclasses
-import unicodedata
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +11,7 @@ from textzoo.modules.tokenizers import Tokenized, Tokenizer
 from textzoo.modules.types import TextBatch
 from textzoo.trainers.batch import TrainBatch
 from textzoo.trainers.data.fields import Field
+from textzoo.trainers.data.hashing import text_key
 from textzoo.trainers.data.sources import Row
 from textzoo.trainers.data.words import tokenize_with_words
 
@@ -83,51 +82,56 @@ class Collator:
         self.lengths = tuple(
             check_lengths(column.lengths or lengths, tokenizer) for column in self.columns
         )
-        self._tokenizers = [cutting(tokenizer, lengths[-1]) for lengths in self.lengths]
+        self.tokenizers = [cutting(tokenizer, lengths[-1]) for lengths in self.lengths]
         self._labels = labels
         self._targets = tuple(targets)
-        self._keys = keys
-        self._word_ids = word_ids
+        self.keys = keys
+        self.word_ids = word_ids
 
     def __call__(
-        self, rows: Sequence[Row], size: int, *, longest: bool = False
-    ) -> tuple[TrainBatch, Counts]:
+        self, rows: Sequence[Row], tokenized: Sequence[Tokenized], keys: Sequence[np.ndarray],
+        size: int, longest: Sequence[int],
+    ) -> tuple[TrainBatch, Counts]:  # fmt: skip
         """Makes a batch.
 
         Args:
-            rows: the real ones.
+            rows: the real ones; only labels and targets are read.
+            tokenized: the texts of each column.
+            keys: hashes of the texts of each column; read when they are wanted.
             size: rows of the batch, filled up with empty ones.
-            longest: pad to the longest length, whatever the texts need.
+            longest: tokens for which each column must have room.
         """
-        tokenized = self._tokenize(rows)
-        texts = []
-        for tokens, lengths in zip(tokenized, self.lengths, strict=True):
-            needed = lengths[-1] if longest else int(tokens.lengths.max(initial=0))
-            length = next(length for length in lengths if length >= needed)
-            texts.append(tokens.batch(np.arange(len(rows)), length, size))
+        count = len(tokenized[0])
+        texts = tuple(
+            tokens.batch(np.arange(count), next(n for n in lengths if n >= needed), size)
+            for tokens, lengths, needed in zip(tokenized, self.lengths, longest, strict=True)
+        )
         counts = Counts(
-            rows=len(rows),
-            texts=len(rows) * len(texts),
+            rows=count,
+            texts=count * len(texts),
             tokens=sum(len(tokens.ids) for tokens in tokenized),
             cut=sum(int(tokens.truncated.sum()) for tokens in tokenized),
             places=sum(batch.ids.size for batch in texts),
         )
+        hashes = np.zeros((size, len(texts)), np.uint32)
+        if self.keys:
+            hashes[:count] = np.stack(keys, axis=1)
         batch = TrainBatch(
-            texts=tuple(texts),
+            texts=texts,
             labels=None if self._labels is None else labels_of(rows, self._labels, size),
             targets=targets_of(rows, self._targets, size) if self._targets else None,
-            keys=self._hash(rows, size) if self._keys else None,
-            word_ids=word_ids_of(tokenized[0], texts[0]) if self._word_ids else None,
-            row_mask=None if len(rows) == size else np.arange(size) < len(rows),
+            keys=hashes if self.keys else None,
+            word_ids=word_ids_of(tokenized[0], texts[0]) if self.word_ids else None,
+            row_mask=None if count == size else np.arange(size) < count,
         )
         return batch, counts
 
-    def _tokenize(self, rows: Sequence[Row]) -> list[Tokenized]:
+    def tokenize(self, rows: Sequence[Row]) -> list[Tokenized]:
         """Tokens of every column, with one call for all columns that are tokenized alike."""
         texts = [[column.prefix + row[column.name] for row in rows] for column in self.columns]
         results: dict[int, Tokenized] = {}
-        if self._word_ids:
-            results[0] = tokenize_with_words(self._tokenizers[0], texts[0])
+        if self.word_ids:
+            results[0] = tokenize_with_words(self.tokenizers[0], texts[0])
         for longest in sorted({lengths[-1] for lengths in self.lengths}):
             alike = [
                 index
@@ -135,27 +139,23 @@ class Collator:
                 if lengths[-1] == longest and index not in results
             ]
             if alike:
-                tokenized = self._tokenizers[alike[0]]([t for i in alike for t in texts[i]])
+                tokenized = self.tokenizers[alike[0]]([t for i in alike for t in texts[i]])
                 for turn, index in enumerate(alike):
                     first = turn * len(rows)
                     results[index] = tokenized.select(np.arange(first, first + len(rows)))
         return [results[index] for index in range(len(self.columns))]
 
-    def _hash(self, rows: Sequence[Row], size: int) -> UInt[np.ndarray, "B T"]:
-        keys = np.zeros((size, len(self.columns)), np.uint32)
-        for index, column in enumerate(self.columns):
-            keys[: len(rows), index] = [text_key(row[column.name]) for row in rows]
-        return keys
+    def hash(self, rows: Sequence[Row]) -> list[UInt[np.ndarray, "B"]]:
+        """Hashes of the texts of every column."""
+        return [
+            np.array([text_key(row[column.name]) for row in rows], np.uint32)
+            for column in self.columns
+        ]
 
-
-def text_key(text: str) -> int:
-    """A 32-bit hash of a text, the same on every machine: CRC-32 of its NFC form in UTF-8.
-
-    Different texts have the same one with a probability of 2^-32.
-    """
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    return zlib.crc32(text.encode())
+    @property
+    def reads_rows(self) -> bool:
+        """Whether a batch needs more of the rows than their tokens and keys."""
+        return self._labels is not None or bool(self._targets)
 
 
 def labels_of(rows: Sequence[Row], field: Field, size: int) -> Shaped[np.ndarray, "B"]:

@@ -13,12 +13,13 @@ from textzoo.trainers.batch import LoadedBatch
 from textzoo.trainers.data.broken_rows import SourceReport
 from textzoo.trainers.data.collate import Collator, Column, Counts
 from textzoo.trainers.data.fields import Field
+from textzoo.trainers.data.grouping import GroupedOrder
+from textzoo.trainers.data.loader import Loader, tokenized_beforehand
 from textzoo.trainers.data.opening import Readable, open_source
 from textzoo.trainers.data.order import Order, Places
-from textzoo.trainers.data.sources import Row, Source
+from textzoo.trainers.data.sources import Source
 from textzoo.trainers.data.stream import GrainStream, Reading, Tally
-
-_ROWS_NAMED = 8
+from textzoo.trainers.data.token_store import Advance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,8 @@ class TextData:
         lengths: padded lengths. A batch takes the smallest that its longest text fits; each
             length is compiled once, for each column that takes it. Longer texts are cut, and
             counted. One length, the tokenizer's ``max_length``, if absent. Several processes
-            cannot know the lengths of each other's texts, and always take the longest.
+            cannot know the lengths of each other's texts, and always take the longest, unless
+            texts are tokenized ahead.
         labels: column of classes, or a field of kind ``"class"`` or ``"score"``.
         targets: columns of what a teacher says, vectors or, as fields, scores.
         keys: hash texts, so that the loss finds duplicates.
@@ -86,8 +88,16 @@ class TextData:
         seed: of the order.
         shuffle: without it, every epoch has the rows in the order of the source.
         strict: refuse broken rows instead of leaving them out.
-        cache: folder where indices and unpacked files are kept for the next run.
+        tokenize_ahead: tokenize all texts before the first batch, and keep the tokens on disk.
+            Worth it for more than one epoch, and when the processor has little time beside.
+        group_by_length: put texts of similar length into the same batch, among the rows of so
+            many batches, so that there is less padding; needs ``tokenize_ahead``. The rows of a
+            batch are then no longer a fair sample, which matters to contrastive losses.
+        cache: folder where indices, unpacked files and tokens are kept for the next run. Without
+            one, what is needed lies in temporary files. Where many processes share the folder,
+            prepare it with one of them first, so that not all do the same work.
         reading: threads, and how far they run ahead.
+        on_progress: told of texts and tokens that are tokenized ahead.
 
     Raises:
         DataError: a source is missing, empty or damaged, or lacks a column.
@@ -118,7 +128,9 @@ class TextData:
         columns: Sequence[str | Column], batch_size: int, lengths: Sequence[int] | None = None,
         labels: str | Field | None = None, targets: str | Field | Sequence[str | Field] = (),
         keys: bool = False, word_ids: bool = False, seed: int = 0, shuffle: bool = True,
-        strict: bool = False, cache: Path | None = None, reading: Reading | None = None,
+        strict: bool = False, tokenize_ahead: bool = False, group_by_length: int = 0,
+        cache: Path | None = None, reading: Reading | None = None,
+        on_progress: Advance = lambda texts, tokens: None,
     ) -> None:  # fmt: skip
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size}; expected 1 or more")
@@ -126,6 +138,11 @@ class TextData:
             raise ConfigError(f"seed={seed}; expected 0 or more")
         if not columns or isinstance(columns, str):
             raise ConfigError(f"columns={columns!r}; name the text columns, e.g. ('text',)")
+        if group_by_length and not tokenize_ahead:
+            raise ConfigError(
+                f"group_by_length={group_by_length} needs the lengths of texts; write "
+                "tokenize_ahead=True as well"
+            )
         texts = tuple(Column(name=c) if isinstance(c, str) else c for c in columns)
         mixture = source if isinstance(source, Mixture) else Mixture(parts=(source,))
         label = Field(name=labels, kind="class") if isinstance(labels, str) else labels
@@ -139,16 +156,25 @@ class TextData:
             open_source(part, fields, strict=strict, cache=cache) for part in mixture.parts
         )
         self.batch_size = batch_size
-        self._collate = Collator(
+        collate = Collator(
             tokenizer, texts, tuple(lengths or (tokenizer.max_length,)), labels=label,
             targets=teachers, keys=keys, word_ids=word_ids,
         )  # fmt: skip
-        self._order = Order(
+        self._reading = reading or Reading()
+        stores = None
+        if tokenize_ahead:
+            stores = tokenized_beforehand(
+                self.sources, collate, cache=cache, threads=self._reading.threads,
+                on_progress=on_progress,
+            )  # fmt: skip
+        self._loader = Loader(self.sources, collate, stores)
+        self._order: Order | GroupedOrder = Order(
             [len(source) for source in self.sources], batch_size=batch_size, seed=seed,
             weights=mixture.weights, single_source_batches=mixture.single_source_batches,
             shuffle=shuffle,
         )  # fmt: skip
-        self._reading = reading or Reading()
+        if group_by_length:
+            self._order = self._grouped(self._order, len(texts), group_by_length, seed)
         self._tally = Tally()
         self._identity: dict[str, Any] = {
             "sources": [source.fingerprint for source in self.sources],
@@ -158,7 +184,14 @@ class TextData:
             "shuffle": shuffle,
             "weights": None if mixture.weights is None else list(mixture.weights),
             "single_source_batches": mixture.single_source_batches,
+            "group_by_length": group_by_length,
         }
+
+    def _grouped(self, order: Order, columns: int, window: int, seed: int) -> GroupedOrder:
+        def lengths(places: Places) -> np.ndarray:
+            return np.max([self._loader.lengths(places, c) for c in range(columns)], axis=0)
+
+        return GroupedOrder(order, lengths, window=window, batch_size=self.batch_size, seed=seed)
 
     @property
     def rows(self) -> int:
@@ -190,11 +223,13 @@ class TextData:
 
         def load(number: int) -> tuple[LoadedBatch, Counts]:
             places = self._order.places(number, first, last)
-            rows = self._read(places)
-            batch, counts = self._collate(rows, last - first, longest=process_count > 1)
+            whole = None
+            if process_count > 1:
+                whole = self._order.places(number, 0, self.batch_size)
+            batch, counts = self._loader.load(places, last - first, whole)
             loaded = LoadedBatch(
                 batch=batch, examples=self.batch_size, tokens=counts.tokens,
-                identity=self._name(number, places),
+                identity=self._loader.name(number, places),
             )  # fmt: skip
             return loaded, counts
 
@@ -212,58 +247,44 @@ class TextData:
         """
         size = batch_size or self.batch_size
         first, last = share(size, process_index, process_count)
-        ends = np.cumsum([len(source) for source in self.sources])
+        total = self.rows
 
         def load(number: int) -> tuple[LoadedBatch, Counts]:
-            stop = min((number + 1) * size, int(ends[-1]))
-            numbers = np.arange(number * size + first, min(number * size + last, stop))
-            sources = np.searchsorted(ends, numbers, side="right")
-            starts = np.concatenate([[0], ends[:-1]])
-            places = Places(
-                sources=sources, rows=numbers - starts[sources], epochs=np.zeros_like(numbers)
-            )
-            batch, counts = self._collate(
-                self._read(places), last - first, longest=process_count > 1
-            )
+            begin, end = number * size, min((number + 1) * size, total)
+            places = self._in_order(min(begin + first, end), min(begin + last, end))
+            whole = self._in_order(begin, end) if process_count > 1 else None
+            batch, counts = self._loader.load(places, last - first, whole)
             # Every process has a mask, or none has: a step is compiled for one or the other.
-            mask = np.arange(last - first) < len(numbers)
+            mask = np.arange(last - first) < len(places.rows)
             loaded = LoadedBatch(
-                batch=batch.replace(row_mask=mask), examples=stop - number * size,
-                tokens=counts.tokens, identity=self._name(number, places),
+                batch=batch.replace(row_mask=mask), examples=end - begin,
+                tokens=counts.tokens, identity=self._loader.name(number, places),
             )  # fmt: skip
             return loaded, counts
 
         stream = GrainStream(
             load, identity={}, reading=self._reading, tally=Tally(),
-            length=-(-int(ends[-1]) // size),
+            length=-(-total // size),
         )  # fmt: skip
         try:
             yield from stream
         finally:
             stream.close()
 
+    def _in_order(self, begin: int, end: int) -> Places:
+        """Rows of all sources one after the other."""
+        ends = np.cumsum([len(source) for source in self.sources])
+        numbers = np.arange(begin, end)
+        sources = np.searchsorted(ends, numbers, side="right")
+        starts = np.concatenate([[0], ends[:-1]])
+        return Places(
+            sources=sources, rows=numbers - starts[sources], epochs=np.zeros_like(numbers)
+        )
+
     def report(self) -> DataReport:
         """What was read, and what this process handed out for training so far."""
         reports = tuple(report for source in self.sources for report in source.reports())
         return DataReport(sources=reports, counts=self._tally.counts)
-
-    def _read(self, places: Places) -> list[Row]:
-        rows: list[Row] = [{}] * len(places.rows)
-        for index, source in enumerate(self.sources):
-            here = np.flatnonzero(places.sources == index)
-            for slot, row in zip(here, source.read(places.rows[here]), strict=True):
-                rows[slot] = row
-        return rows
-
-    def _name(self, number: int, places: Places) -> str:
-        parts = []
-        for index in np.unique(places.sources):
-            here = places.sources == index
-            rows, epochs = places.rows[here], places.epochs[here]
-            shown = ", ".join(map(str, rows[:_ROWS_NAMED]))
-            more = f", ... ({len(rows)} rows)" if len(rows) > _ROWS_NAMED else ""
-            parts.append(f"epoch {epochs.min()}, {self.sources[index].name}: rows {shown}{more}")
-        return f"batch {number}: " + "; ".join(parts)
 
 
 def share(batch_size: int, process_index: int, process_count: int) -> tuple[int, int]:

@@ -1,0 +1,204 @@
+"""Tokens of many texts on disk, tokenized once."""
+
+import collections
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from textzoo.modules.tokenizers import Tokenized, Tokenizer
+from textzoo.modules.tokenizers.fingerprint import tokenizer_fingerprint
+from textzoo.trainers.data.caching import made_once, name_of
+from textzoo.trainers.data.hashing import text_key
+from textzoo.trainers.data.sources import Source
+from textzoo.trainers.data.words import tokenize_with_words
+
+_FORMAT = 1
+_TEXTS_AT_ONCE = 1024
+_CHARACTERS_AT_ONCE = 1 << 20
+_GOES_ON, _BEGINS, _SPECIAL = 0, 1, 2  # What a token is to the words of its text.
+
+Advance = Callable[[int, int], None]
+"""Told how many texts and tokens are done since the last time."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenStore:
+    """Tokens of the texts of a column, mapped from disk.
+
+    Attributes:
+        ids: of all texts, one after the other.
+        starts: first token of each text, and the total at the end.
+        truncated: whether a text was cut.
+        keys: a hash of each text, see :func:`text_key`.
+        words: whether a token begins a word, if words were asked for.
+    """
+
+    ids: Shaped[np.ndarray, "T"]
+    starts: Int[np.ndarray, "N1"]
+    truncated: Shaped[np.ndarray, "N"]
+    keys: Shaped[np.ndarray, "N"]
+    words: Shaped[np.ndarray, "T"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.truncated)
+
+    @property
+    def lengths(self) -> Int[np.ndarray, "N"]:
+        """Tokens of each text."""
+        return np.diff(self.starts)
+
+    def lengths_of(self, rows: Int[np.ndarray, "R"]) -> Int[np.ndarray, "R"]:
+        """Tokens of some texts."""
+        return self.starts[rows + 1] - self.starts[rows]
+
+    def select(self, rows: Int[np.ndarray, "R"]) -> Tokenized:
+        """Some texts, in the order asked for."""
+        spans = list(zip(self.starts[rows].tolist(), self.starts[rows + 1].tolist(), strict=True))
+        starts = np.concatenate([[0], np.cumsum(self.lengths_of(rows))]).astype(np.int64)
+        none = np.zeros(0, np.int32)
+        words = None
+        if self.words is not None:
+            words = np.concatenate([none, *(numbered(self.words[a:b]) for a, b in spans)])
+        return Tokenized(
+            ids=np.concatenate([none, *(self.ids[a:b] for a, b in spans)]).astype(np.int32),
+            starts=starts,
+            truncated=self.truncated[rows],
+            words=words,
+        )
+
+
+def numbered(marks: Shaped[np.ndarray, "T"]) -> Int[np.ndarray, "T"]:
+    """Numbers of words from what the tokens are to them, -1 for special tokens."""
+    numbers = np.cumsum(marks == _BEGINS, dtype=np.int32)
+    # A text cut within a word begins with the rest of it.
+    first = np.flatnonzero(marks != _SPECIAL)[:1]
+    if len(first) and marks[first[0]] == _BEGINS:
+        numbers -= 1
+    return np.where(marks == _SPECIAL, np.int32(-1), numbers).astype(np.int32)
+
+
+def tokens_on_disk(
+    source: Source, column: str, tokenizer: Tokenizer, *, prefix: str = "", words: bool = False,
+    cache: Path | None = None, threads: int = 2,
+    on_progress: Advance = lambda texts, tokens: None,
+) -> TokenStore:  # fmt: skip
+    """Tokenizes a column, unless that was done before.
+
+    Args:
+        source: the rows.
+        column: of texts.
+        tokenizer: as it shall cut texts.
+        prefix: put before every text.
+        words: also note where words begin.
+        cache: folder where the tokens are kept for the next run. Without one they lie in a
+            temporary file that is gone when the process ends.
+        threads: that tokenize; the tokenizer may use more of its own.
+        on_progress: told of texts and tokens done.
+    """
+
+    def make(folder: Path) -> None:
+        _write(folder, source, column, tokenizer, prefix, words, threads, on_progress)
+
+    if cache is None:
+        with tempfile.TemporaryDirectory() as folder:
+            make(Path(folder))
+            return _open(Path(folder))  # What is mapped stays when its name is gone.
+    details = (_FORMAT, source.fingerprint, column, prefix, words)
+    key = name_of("tokens", *details, tokenizer_fingerprint(tokenizer))
+    return _open(made_once(cache, key, make))
+
+
+def _write(
+    folder: Path, source: Source, column: str, tokenizer: Tokenizer, prefix: str, words: bool,
+    threads: int, on_progress: Advance,
+) -> None:  # fmt: skip
+    id_type = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32
+
+    def tokenize(texts: list[str]) -> tuple[Tokenized, list[int]]:
+        keys = [text_key(text) for text in texts]
+        texts = [prefix + text for text in texts] if prefix else texts
+        tokenized = tokenize_with_words(tokenizer, texts) if words else tokenizer(texts)
+        return tokenized, keys
+
+    lengths, truncated, keys = [], [], []
+    with (folder / "ids.bin").open("wb") as ids, (folder / "words.bin").open("wb") as marks:
+        for tokenized, hashed in _in_order(_chunks(source, column), tokenize, max(1, threads)):
+            tokenized.ids.astype(id_type).tofile(ids)
+            if words:
+                _write_marks(tokenized, marks)
+            lengths.append(tokenized.lengths)
+            truncated.append(tokenized.truncated)
+            keys.append(np.array(hashed, np.uint32))
+            on_progress(len(tokenized), len(tokenized.ids))
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    np.save(folder / "starts.npy", starts)
+    np.save(folder / "truncated.npy", np.concatenate(truncated))
+    np.save(folder / "keys.npy", np.concatenate(keys))
+    (folder / "type.txt").write_text(np.dtype(id_type).name, encoding="utf-8")
+
+
+def _write_marks(tokenized: Tokenized, file: BinaryIO) -> None:
+    words = tokenized.words
+    assert words is not None
+    before = np.concatenate([[-1], words[:-1]])[: len(words)]
+    begins = words != before
+    begins[tokenized.starts[:-1][tokenized.lengths > 0]] = True
+    np.where(words < 0, _SPECIAL, np.where(begins, _BEGINS, _GOES_ON)).astype(np.uint8).tofile(file)
+
+
+def _open(folder: Path) -> TokenStore:
+    def mapped(name: str, kind: str) -> np.ndarray:
+        if not (folder / name).stat().st_size:
+            return np.zeros(0, kind)
+        return np.asarray(np.memmap(folder / name, kind, mode="r"))
+
+    def loaded(name: str) -> np.ndarray:
+        return np.asarray(np.load(folder / name, mmap_mode="r"))
+
+    ids = mapped("ids.bin", (folder / "type.txt").read_text(encoding="utf-8"))
+    words = mapped("words.bin", "uint8")
+    return TokenStore(
+        ids=ids,
+        starts=loaded("starts.npy"),
+        truncated=loaded("truncated.npy"),
+        keys=loaded("keys.npy"),
+        words=words if len(words) == len(ids) else None,
+    )
+
+
+def _chunks(source: Source, column: str) -> Iterator[list[str]]:
+    """The texts in order, not too many at once, and not too long ones together."""
+    texts: list[str] = []
+    characters = 0
+    for start in range(0, len(source), _TEXTS_AT_ONCE):
+        for index in range(start, min(start + _TEXTS_AT_ONCE, len(source))):
+            text = source[index][column]
+            texts.append(text)
+            characters += len(text)
+            if len(texts) == _TEXTS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+                yield texts
+                texts, characters = [], 0
+    if texts:
+        yield texts
+
+
+def _in_order(
+    chunks: Iterator[list[str]],
+    work: Callable[[list[str]], tuple[Tokenized, list[int]]],
+    threads: int,
+) -> Iterator[tuple[Tokenized, list[int]]]:
+    """Results in the order of the chunks, with few of them waiting."""
+    waiting: collections.deque[Future[tuple[Tokenized, list[int]]]] = collections.deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="tokenize") as pool:
+        for chunk in chunks:
+            waiting.append(pool.submit(work, chunk))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
