@@ -3,10 +3,12 @@
 import functools
 
 import jax
+import tokenizers
 from flax import nnx
-from tiny_encoder import SENTENCES, tiny_tokenizer
+from tiny_encoder import SENTENCES
 
 from textzoo import ModelConfig, Part, build
+from textzoo.modules import SubwordTokenizer
 from textzoo.trainers.data import TextData
 from textzoo.trainers.objectives.contrastive import ContrastiveObjective
 from textzoo.trainers.optimizers import OptimizerConfig
@@ -14,6 +16,19 @@ from textzoo.trainers.schedules import ScheduleConfig
 from textzoo.trainers.training_config import TrainingConfig
 
 LENGTH = 24
+VOCAB_SIZE = 64
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@functools.cache
+def word_tokenizer() -> SubwordTokenizer:
+    """One token per word; the same in every process, unlike one that is trained."""
+    words = sorted({word.strip(",") for sentence in SENTENCES for word in sentence.split()})
+    ids = {word: index for index, word in enumerate((*SPECIAL, *words))}
+    library = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, unk_token="[UNK]"))
+    library.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    library.add_special_tokens(list(SPECIAL))
+    return SubwordTokenizer(library, max_length=LENGTH)
 
 
 def tiny_model(*, layers: int = 0, dropout: float = 0.1, width: int = 8, seed: int = 0):
@@ -26,7 +41,7 @@ def tiny_model(*, layers: int = 0, dropout: float = 0.1, width: int = 8, seed: i
         )  # fmt: skip
     config = ModelConfig(
         tokenizer=Part("SubwordTokenizer", max_length=LENGTH),
-        embedding=Part("SubwordEmbedding", vocab_size=tiny_tokenizer().vocab_size, width=width),
+        embedding=Part("SubwordEmbedding", vocab_size=VOCAB_SIZE, width=width),
         encoder=encoder,
         pooling=Part("MeanPooling"),
         heads=(Part("Normalize"),),
@@ -45,7 +60,7 @@ def pairs() -> list[dict[str, str]]:
 
 def pair_data(*, batch_size: int = 8, seed: int = 0) -> TextData:
     return TextData(
-        pairs(), tiny_tokenizer(max_length=LENGTH), columns=("anchor", "positive"),
+        pairs(), word_tokenizer(), columns=("anchor", "positive"),
         batch_size=batch_size, lengths=(LENGTH,), keys=True, seed=seed,
     )  # fmt: skip
 
