@@ -1,0 +1,170 @@
+"""The model that a recipe trains, with its tokenizer and settings."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.nnx as nnx
+import numpy as np
+
+from textzoo.checkpoints import weights
+from textzoo.checkpoints.bundle import Bundle
+from textzoo.checkpoints.directory import with_dtype
+from textzoo.config import ModelConfig, Part
+from textzoo.errors import ConfigError, TextzooError
+from textzoo.fitting import check_fit
+from textzoo.loading import load
+from textzoo.model import TextModel
+from textzoo.modules import SubwordTokenizer, Tokenizer
+from textzoo.modules.tokenizers.subword import FILE_NAME as TOKENIZER_FILE
+from textzoo.parts import accepts_option, build, build_part
+from textzoo.recipes.recipe import ModelSection
+from textzoo.registry import get_config
+
+
+def make_model(section: ModelSection, *, name: str = "") -> Bundle:
+    """The model before training.
+
+    Parameters are held in float32, whatever the model was stored with: half precision would lose
+    the small steps of an optimizer.
+
+    Args:
+        section: of a recipe.
+        name: of the model that will be exported.
+    """
+    if section.start is not None:
+        bundle = _started(section)
+    else:
+        bundle = _fresh(section)
+    bundle = _cut(bundle, section.max_length)
+    assert bundle.tokenizer is not None
+    check_fit(bundle.tokenizer, bundle.model, source="model")
+    return dataclasses.replace(bundle, name=name)
+
+
+def _started(section: ModelSection) -> Bundle:
+    encoder = load(str(section.start), dtype=section.dtype)
+    model = _in_single_precision(_with_parts(encoder.model, section))
+    return Bundle(model=model, tokenizer=encoder.tokenizer, settings=encoder.settings)
+
+
+def _fresh(section: ModelSection) -> Bundle:
+    tokenizer = _find_tokenizer(str(section.tokenizer))
+    config = get_config(str(section.architecture), **_overrides(section.overrides))
+    config = _replaced_parts(config, section)
+    vocab_size = config.embedding.options.get("vocab_size")
+    if "vocab_size" not in section.overrides.get("embedding", {}) and vocab_size is not None:
+        config = config.with_options(embedding={"vocab_size": tokenizer.vocab_size})
+    part = _tokenizer_part(tokenizer)
+    config = with_dtype(config.replace(tokenizer=part), section.dtype)
+    longest = config.encoder.options.get("max_length")
+    if isinstance(longest, int) and section.max_length is None and tokenizer.max_length > longest:
+        section = dataclasses.replace(section, max_length=longest)
+    model = build(config, rngs=nnx.Rngs(section.seed))
+    return _cut(Bundle(model=model, tokenizer=tokenizer), section.max_length)
+
+
+def _overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables that name a type take the place of a part; others change its options."""
+
+    def part(value: Any) -> Any:
+        return Part.from_dict(value) if isinstance(value, Mapping) and "type" in value else value
+
+    return {
+        slot: [part(v) for v in value] if isinstance(value, list | tuple) else part(value)
+        for slot, value in overrides.items()
+    }
+
+
+def _replaced_parts(config: ModelConfig, section: ModelSection) -> ModelConfig:
+    if section.pooling is not None:
+        config = config.replace(pooling=Part.from_dict(section.pooling, where="model.pooling"))
+    if section.heads is not None:
+        heads = tuple(Part.from_dict(head, where="model.heads") for head in section.heads)
+        config = config.replace(heads=heads)
+    return config
+
+
+def _with_parts(model: TextModel, section: ModelSection) -> TextModel:
+    """The model with another pooling and other heads, where the recipe names some."""
+    if section.pooling is None and section.heads is None:
+        return model
+    config = _replaced_parts(_config_of(model), section)
+    rngs = nnx.Rngs(section.seed)
+    pooling, heads = model.pooling, list(model.heads)
+    if section.pooling is not None and config.pooling is not None:
+        pooling = build_part(config.pooling, where="model.pooling", rngs=rngs)
+    if section.heads is not None:
+        heads = [
+            build_part(head, where=f"model.heads[{i}]", rngs=rngs)
+            for i, head in enumerate(config.heads)
+        ]
+    return TextModel(
+        embedding=model.embedding, encoder=model.encoder, pooling=pooling, heads=heads,
+        config=config,
+    )  # fmt: skip
+
+
+def _in_single_precision(model: TextModel) -> TextModel:
+    config = _config_of(model)
+
+    def widened(part: Part) -> Part:
+        stored = part.options.get("param_dtype", "float32")
+        return part if stored == "float32" else part.replace(param_dtype="float32")
+
+    changes: dict[str, Any] = {
+        slot: widened(part)
+        for slot, part in config.slots()
+        if not slot.startswith("heads") and accepts_option(part, "param_dtype")
+    }
+    heads = tuple(
+        widened(head) if accepts_option(head, "param_dtype") else head for head in config.heads
+    )
+    wide = config.replace(**changes, heads=heads)
+    if wide.to_dict() == config.to_dict():
+        return model
+    arrays: dict[str, np.ndarray] = weights.get_parameters(model)
+    return weights.fill(weights.abstract_model(wide), arrays, source="the model to start from")
+
+
+def _cut(bundle: Bundle, max_length: int | None) -> Bundle:
+    """The model with a tokenizer that cuts texts elsewhere."""
+    if max_length is None or bundle.tokenizer is None:
+        return bundle
+    change = getattr(bundle.tokenizer, "with_options", None)
+    if change is None:
+        raise ConfigError(
+            f"model.max_length={max_length}: a {type(bundle.tokenizer).__name__} cannot be made "
+            "to cut elsewhere; leave max_length out"
+        )
+    config = _config_of(bundle.model)
+    if config.tokenizer is not None:
+        bundle.model.config = config.with_options(tokenizer={"max_length": max_length})
+    return dataclasses.replace(bundle, tokenizer=change(max_length=max_length))
+
+
+def _config_of(model: TextModel) -> ModelConfig:
+    if model.config is None:
+        raise ConfigError("the model to start from has no config, so it could not be saved again")
+    return model.config
+
+
+def _find_tokenizer(text: str) -> Tokenizer:
+    """The tokenizer of a model, or that of a directory with nothing else in it."""
+    folder = Path(text).expanduser()
+    if (folder / TOKENIZER_FILE).is_file() and not (folder / "config.json").is_file():
+        return SubwordTokenizer.from_directory(folder)
+    try:
+        return load(text).tokenizer
+    except TextzooError as error:
+        raise ConfigError(
+            f"model.tokenizer={text!r} is neither a directory with a {TOKENIZER_FILE} nor a "
+            f"model: {error}"
+        ) from error
+
+
+def _tokenizer_part(tokenizer: Tokenizer) -> Part:
+    names = ("max_length", "add_special_tokens", "drop_unknown", "lowercase")
+    found = {name: getattr(tokenizer, name) for name in names if hasattr(tokenizer, name)}
+    return Part(type(tokenizer).__name__, **found)
