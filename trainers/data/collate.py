@@ -95,7 +95,8 @@ class Collator:
         """Makes a batch.
 
         Args:
-            rows: the real ones; only labels and targets are read.
+            rows: the real ones, of which only labels and targets are read; any row where there
+                is no real one.
             tokenized: the texts of each column.
             keys: hashes of the texts of each column; read when they are wanted.
             size: rows of the batch, filled up with empty ones.
@@ -118,8 +119,8 @@ class Collator:
             hashes[:count] = np.stack(keys, axis=1)
         batch = TrainBatch(
             texts=texts,
-            labels=None if self._labels is None else labels_of(rows, self._labels, size),
-            targets=targets_of(rows, self._targets, size) if self._targets else None,
+            labels=None if self._labels is None else labels_of(rows, self._labels, count, size),
+            targets=targets_of(rows, self._targets, count, size) if self._targets else None,
             keys=hashes if self.keys else None,
             word_ids=word_ids_of(tokenized[0], texts[0]) if self.word_ids else None,
             row_mask=None if count == size else np.arange(size) < count,
@@ -158,15 +159,15 @@ class Collator:
         return self._labels is not None or bool(self._targets)
 
 
-def labels_of(rows: Sequence[Row], field: Field, size: int) -> Shaped[np.ndarray, "B"]:
+def labels_of(rows: Sequence[Row], field: Field, count: int, size: int) -> Shaped[np.ndarray, "B"]:
     """Labels as int32 classes or float32 scores; 0 in rows that fill the batch up."""
     labels = np.zeros(size, np.int32 if field.kind == "class" else np.float32)
-    labels[: len(rows)] = [row[field.name] for row in rows]
+    labels[:count] = [row[field.name] for row in rows[:count]]
     return labels
 
 
 def targets_of(
-    rows: Sequence[Row], fields: Sequence[Field], size: int
+    rows: Sequence[Row], fields: Sequence[Field], count: int, size: int
 ) -> Shaped[np.ndarray, "B ..."]:
     """One column as it is, ``[B]`` or ``[B, E]``; several side by side, ``[B, T]`` or more."""
     columns = []
@@ -180,7 +181,8 @@ def targets_of(
                 "expected the same width in all rows"
             )
         filled = np.zeros((size, *shapes[0]), np.float32)
-        filled[: len(rows)] = values
+        if count:
+            filled[:count] = values
         columns.append(filled)
     if len({column.shape for column in columns}) > 1:
         raise DataError(

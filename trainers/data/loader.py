@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt
 
 from textzoo.modules.tokenizers import Tokenized
 from textzoo.trainers.batch import TrainBatch
@@ -12,8 +12,6 @@ from textzoo.trainers.data.collate import Collator, Counts
 from textzoo.trainers.data.order import Places
 from textzoo.trainers.data.sources import Row, Source
 from textzoo.trainers.data.token_store import Advance, TokenStore, tokens_on_disk
-
-_ROWS_NAMED = 8
 
 
 class Loader:
@@ -56,25 +54,20 @@ class Loader:
         else:
             rows = self._read(places) if self._collate.reads_rows else []
             tokenized = [self._tokens(places, column) for column in columns]
-            keys = [self._gather(places, lambda s, r, c=c: s[c].keys[r]) for c in columns]
+            keys = [self._keys(places, column) for column in columns]
             lengths = (self.lengths(whole or places, column) for column in columns)
             longest = [int(found.max(initial=0)) for found in lengths]
+        if not len(places.rows) and self._collate.reads_rows:
+            rows = [self._sources[0][0]]  # Tells the width of targets.
         return self._collate(rows, tokenized, keys, size, longest)
 
     def lengths(self, places: Places, column: int) -> Int[np.ndarray, "N"]:
         """Tokens of the texts of a column, which must have been tokenized beforehand."""
         return self._gather(places, lambda stores, rows: stores[column].lengths_of(rows))
 
-    def name(self, number: int, places: Places) -> str:
-        """Says which rows a batch has."""
-        parts = []
-        for index in np.unique(places.sources):
-            here = places.sources == index
-            rows, epochs = places.rows[here], places.epochs[here]
-            shown = ", ".join(map(str, rows[:_ROWS_NAMED]))
-            more = f", ... ({len(rows)} rows)" if len(rows) > _ROWS_NAMED else ""
-            parts.append(f"epoch {epochs.min()}, {self._sources[index].name}: rows {shown}{more}")
-        return f"batch {number}: " + "; ".join(parts)
+    def _keys(self, places: Places, column: int) -> UInt[np.ndarray, "N"]:
+        found = self._gather(places, lambda stores, rows: stores[column].keys[rows])
+        return found.astype(np.uint32)
 
     def _read(self, places: Places) -> list[Row]:
         rows: list[Row] = [{}] * len(places.rows)

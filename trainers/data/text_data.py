@@ -1,68 +1,25 @@
 """Rows of texts as training data."""
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from textzoo.errors import ConfigError, DataError
+from textzoo.errors import ConfigError
 from textzoo.modules.tokenizers import Tokenizer
-from textzoo.trainers.batch import LoadedBatch
-from textzoo.trainers.data.broken_rows import SourceReport
+from textzoo.trainers.batch import TrainBatch
+from textzoo.trainers.data.batched import BatchedData, Mixture
 from textzoo.trainers.data.collate import Collator, Column, Counts
 from textzoo.trainers.data.fields import Field
 from textzoo.trainers.data.grouping import GroupedOrder
 from textzoo.trainers.data.loader import Loader, tokenized_beforehand
 from textzoo.trainers.data.opening import Readable, open_source
 from textzoo.trainers.data.order import Order, Places
-from textzoo.trainers.data.sources import Source
-from textzoo.trainers.data.stream import GrainStream, Reading, Tally
+from textzoo.trainers.data.stream import Reading
 from textzoo.trainers.data.token_store import Advance
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Mixture:
-    """Several sources at once.
-
-    Attributes:
-        parts: sources, or what :func:`open_source` opens.
-        weights: share of each in the rows; in proportion to their sizes if absent.
-        single_source_batches: all rows of a batch are from the same source, which is chosen by
-            weight. In a contrastive batch, negatives are then of the same kind as the positive.
-    """
-
-    parts: tuple[Readable, ...]
-    weights: tuple[float, ...] | None = None
-    single_source_batches: bool = False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DataReport:
-    """What was read and what became of it.
-
-    Attributes:
-        sources: rows and broken rows of every file.
-        counts: rows, texts, tokens, cut texts and padding of the batches this process handed out.
-    """
-
-    sources: tuple[SourceReport, ...]
-    counts: Counts
-
-    def __str__(self) -> str:
-        """Some lines for people."""
-        counts = self.counts
-        return "\n".join(
-            [
-                *map(str, self.sources),
-                f"handed out: {counts.rows:,} rows, {counts.texts:,} texts, {counts.tokens:,} "
-                f"tokens; {counts.cut:,} texts cut; {counts.padding:.1%} padding",
-            ]
-        )
-
-
-class TextData:
+class TextData(BatchedData):
     """Rows of texts, tokenized into batches of static shape.
 
     Every epoch goes through all rows in another order. Which rows a batch has follows from the
@@ -132,10 +89,7 @@ class TextData:
         cache: Path | None = None, reading: Reading | None = None,
         on_progress: Advance = lambda texts, tokens: None,
     ) -> None:  # fmt: skip
-        if batch_size < 1:
-            raise ConfigError(f"batch_size={batch_size}; expected 1 or more")
-        if seed < 0:
-            raise ConfigError(f"seed={seed}; expected 0 or more")
+        super().__init__(batch_size=batch_size, seed=seed, reading=reading)
         if not columns or isinstance(columns, str):
             raise ConfigError(f"columns={columns!r}; name the text columns, e.g. ('text',)")
         if group_by_length and not tokenize_ahead:
@@ -143,24 +97,27 @@ class TextData:
                 f"group_by_length={group_by_length} needs the lengths of texts; write "
                 "tokenize_ahead=True as well"
             )
-        texts = tuple(Column(name=c) if isinstance(c, str) else c for c in columns)
         mixture = source if isinstance(source, Mixture) else Mixture(parts=(source,))
+        if group_by_length and mixture.single_source_batches:
+            raise ConfigError(
+                "group_by_length mixes the rows of several batches, single_source_batches keeps "
+                "them apart; choose one of them"
+            )
+        texts = tuple(Column(name=c) if isinstance(c, str) else c for c in columns)
         label = Field(name=labels, kind="class") if isinstance(labels, str) else labels
         names = (targets,) if isinstance(targets, str | Field) else tuple(targets)
         teachers = tuple(Field(name=t, kind="vector") if isinstance(t, str) else t for t in names)
-        others = (*([] if label is None else [label]), *teachers)
-        fields = tuple(
-            {f.name: f for f in (*(Field(name=c.name) for c in texts), *others)}.values()
+        fields = {column.name: Field(name=column.name) for column in texts}
+        fields |= {field.name: field for field in (label, *teachers) if field is not None}
+        self.sources = tuple(
+            open_source(part, tuple(fields.values()), strict=strict, cache=cache)
+            for part in mixture.parts
         )
-        self.sources: tuple[Source, ...] = tuple(
-            open_source(part, fields, strict=strict, cache=cache) for part in mixture.parts
-        )
-        self.batch_size = batch_size
+        self._sizes = tuple(len(source) for source in self.sources)
         collate = Collator(
             tokenizer, texts, tuple(lengths or (tokenizer.max_length,)), labels=label,
             targets=teachers, keys=keys, word_ids=word_ids,
         )  # fmt: skip
-        self._reading = reading or Reading()
         stores = None
         if tokenize_ahead:
             stores = tokenized_beforehand(
@@ -168,15 +125,13 @@ class TextData:
                 on_progress=on_progress,
             )  # fmt: skip
         self._loader = Loader(self.sources, collate, stores)
-        self._order: Order | GroupedOrder = Order(
-            [len(source) for source in self.sources], batch_size=batch_size, seed=seed,
-            weights=mixture.weights, single_source_batches=mixture.single_source_batches,
-            shuffle=shuffle,
+        self._order = Order(
+            self._sizes, batch_size=batch_size, seed=seed, weights=mixture.weights,
+            single_source_batches=mixture.single_source_batches, shuffle=shuffle,
         )  # fmt: skip
         if group_by_length:
             self._order = self._grouped(self._order, len(texts), group_by_length, seed)
-        self._tally = Tally()
-        self._identity: dict[str, Any] = {
+        self._identity = {
             "sources": [source.fingerprint for source in self.sources],
             "columns": [column.name for column in texts],
             "batch_size": batch_size,
@@ -193,115 +148,5 @@ class TextData:
 
         return GroupedOrder(order, lengths, window=window, batch_size=self.batch_size, seed=seed)
 
-    @property
-    def rows(self) -> int:
-        """Rows of all sources together."""
-        return sum(len(source) for source in self.sources)
-
-    @property
-    def batches_per_epoch(self) -> float:
-        """Batches until as many rows were handed out as there are."""
-        return self.rows / self.batch_size
-
-    def stream(self, *, process_index: int = 0, process_count: int = 1) -> GrainStream:
-        """This process's rows of every global batch, from the beginning and without end.
-
-        Process ``p`` of ``P`` has the rows ``p * B / P`` to ``(p + 1) * B / P`` of each batch.
-
-        Raises:
-            DataError: a source has fewer rows than a batch.
-            ConfigError: the processes cannot share a batch evenly.
-        """
-        for source in self.sources:
-            if len(source) < self.batch_size:
-                raise DataError(
-                    f"{source.name} has {len(source):,} rows, fewer than "
-                    f"batch_size={self.batch_size}; give more rows, or a batch_size of at most "
-                    f"{len(source)}"
-                )
-        first, last = share(self.batch_size, process_index, process_count)
-
-        def load(number: int) -> tuple[LoadedBatch, Counts]:
-            places = self._order.places(number, first, last)
-            whole = None
-            if process_count > 1:
-                whole = self._order.places(number, 0, self.batch_size)
-            batch, counts = self._loader.load(places, last - first, whole)
-            loaded = LoadedBatch(
-                batch=batch, examples=self.batch_size, tokens=counts.tokens,
-                identity=self._loader.name(number, places),
-            )  # fmt: skip
-            return loaded, counts
-
-        return GrainStream(load, identity=self._identity, reading=self._reading, tally=self._tally)
-
-    def evaluation_batches(
-        self, *, batch_size: int | None = None, process_index: int = 0, process_count: int = 1
-    ) -> Iterator[LoadedBatch]:
-        """Every row of every source once, in order; the last batch is filled up with empty rows.
-
-        Args:
-            batch_size: rows of a global batch; that of the stream if absent.
-            process_index: which process this is.
-            process_count: of so many.
-        """
-        size = batch_size or self.batch_size
-        first, last = share(size, process_index, process_count)
-        total = self.rows
-
-        def load(number: int) -> tuple[LoadedBatch, Counts]:
-            begin, end = number * size, min((number + 1) * size, total)
-            places = self._in_order(min(begin + first, end), min(begin + last, end))
-            whole = self._in_order(begin, end) if process_count > 1 else None
-            batch, counts = self._loader.load(places, last - first, whole)
-            # Every process has a mask, or none has: a step is compiled for one or the other.
-            mask = np.arange(last - first) < len(places.rows)
-            loaded = LoadedBatch(
-                batch=batch.replace(row_mask=mask), examples=end - begin,
-                tokens=counts.tokens, identity=self._loader.name(number, places),
-            )  # fmt: skip
-            return loaded, counts
-
-        stream = GrainStream(
-            load, identity={}, reading=self._reading, tally=Tally(),
-            length=-(-total // size),
-        )  # fmt: skip
-        try:
-            yield from stream
-        finally:
-            stream.close()
-
-    def _in_order(self, begin: int, end: int) -> Places:
-        """Rows of all sources one after the other."""
-        ends = np.cumsum([len(source) for source in self.sources])
-        numbers = np.arange(begin, end)
-        sources = np.searchsorted(ends, numbers, side="right")
-        starts = np.concatenate([[0], ends[:-1]])
-        return Places(
-            sources=sources, rows=numbers - starts[sources], epochs=np.zeros_like(numbers)
-        )
-
-    def report(self) -> DataReport:
-        """What was read, and what this process handed out for training so far."""
-        reports = tuple(report for source in self.sources for report in source.reports())
-        return DataReport(sources=reports, counts=self._tally.counts)
-
-
-def share(batch_size: int, process_index: int, process_count: int) -> tuple[int, int]:
-    """First and past-the-end row of a process's part of a batch.
-
-    Raises:
-        ConfigError: the processes cannot share the batch evenly.
-    """
-    if not 0 <= process_index < process_count:
-        raise ConfigError(
-            f"process_index={process_index} of process_count={process_count}; expected 0 to "
-            f"{process_count - 1}"
-        )
-    if batch_size % process_count:
-        raise ConfigError(
-            f"batch_size={batch_size} cannot be shared by {process_count} processes; use a "
-            f"multiple of {process_count}"
-        )
-    part = batch_size // process_count
-    return process_index * part, (process_index + 1) * part
+    def _make(self, places: Places, size: int, whole: Places | None) -> tuple[TrainBatch, Counts]:
+        return self._loader.load(places, size, whole)

@@ -142,7 +142,7 @@ def table_to_tfds(
         raise DataError(f"{target} exists; remove it, or write another name or version")
     features = _features(next(iter(tables.values())))
 
-    class TableBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    class TableBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
         VERSION = tfds.core.Version(version)
 
         def _info(self) -> Any:

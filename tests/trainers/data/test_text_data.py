@@ -310,3 +310,121 @@ def test_batches_of_one_source_are_chosen_by_weight():
         for batch in take(text_data(mixture, keys=True).stream(), 40)
     ]
     assert set(shares) == {0, 1} and sum(shares) == 10
+
+
+def test_tokens_beforehand_give_the_same_batches(tmp_path):
+    options = {"columns": ("text", Column(name="other", prefix="a ")), "labels": "label",
+               "keys": True, "word_ids": True}  # fmt: skip
+    now = take(text_data(**options).stream(), 6)
+    for cache in (None, tmp_path, tmp_path):
+        ahead = take(text_data(**options, tokenize_ahead=True, cache=cache).stream(), 6)
+        for left, right in zip(now, ahead, strict=True):
+            assert_equal(left, right)
+            assert left.tokens == right.tokens
+    assert len(list(tmp_path.glob("tokens-*"))) == 2
+
+
+def test_tokens_beforehand_count_what_was_cut_too():
+    source = [{"text": "fox " * 50}, {"text": "fox"}]
+    data = text_data(source, batch_size=2, lengths=(8,), tokenize_ahead=True)
+    take(data.stream(), 1)
+    assert data.report().counts.cut == 1
+
+
+def test_tokens_beforehand_mix_sources():
+    mixture = Mixture(parts=(rows(30, "a"), rows(10, "b")), weights=(1, 3))
+    now = take(text_data(mixture, keys=True).stream(), 5)
+    ahead = take(text_data(mixture, keys=True, tokenize_ahead=True).stream(), 5)
+    for left, right in zip(now, ahead, strict=True):
+        assert_equal(left, right)
+
+
+def test_processes_agree_on_the_length_when_texts_are_tokenized_beforehand():
+    source = [{"text": "fox"}] * 7 + [{"text": "fox " * 9}] + [{"text": "fox"}] * 8
+    data = text_data(source, shuffle=False, tokenize_ahead=True)
+    parts = [take(data.stream(process_index=p, process_count=2), 2) for p in range(2)]
+    shapes = [[b.batch.texts[0].ids.shape for b in part] for part in parts]
+    assert shapes[0] == shapes[1] == [(4, 32), (4, 8)]
+
+
+def grouped(**options):
+    source = [{"text": "fox " * (1 + i % 13)} for i in range(64)]
+    return text_data(
+        source, lengths=(4, 8, 12, 16, 32), tokenize_ahead=True, batch_size=4, **options
+    )
+
+
+def test_texts_of_similar_length_share_a_batch():
+    plain, close = grouped(), grouped(group_by_length=8)
+    for data in (plain, close):
+        take(data.stream(), 16)
+    counts = [data.report().counts for data in (plain, close)]
+    assert counts[0].tokens == counts[1].tokens
+    assert counts[1].padding < counts[0].padding / 2
+
+
+def test_grouping_keeps_every_row_once_per_window_and_the_order_random():
+    source = rows(64)
+    data = text_data(source, tokenize_ahead=True, group_by_length=4, keys=True, batch_size=4)
+    keys = [b.batch.keys[:, 0].tolist() for b in take(data.stream(), 32)]
+    known = sorted(text_key(row["text"]) for row in source)
+    assert sorted(sum(keys[:16], [])) == sorted(sum(keys[16:], [])) == known
+    lengths = [b.tokens for b in take(data.stream(), 16)]
+    assert lengths != sorted(lengths)
+
+
+def test_grouped_batches_resume_and_are_shared_by_processes():
+    whole = take(grouped(group_by_length=3, keys=True).stream(), 12)
+    halves = []
+    for process in range(2):
+        stream = grouped(group_by_length=3, keys=True).stream(
+            process_index=process, process_count=2
+        )
+        begun = grouped(group_by_length=3, keys=True).stream()
+        for _ in range(5):
+            next(begun)
+        stream.set_state(begun.get_state())
+        halves.append(take(stream, 7))
+    for number, loaded in enumerate(whole[5:]):
+        joined = np.concatenate([half[number].batch.texts[0].ids for half in halves])
+        np.testing.assert_array_equal(joined, loaded.batch.texts[0].ids)
+
+
+def test_grouping_needs_lengths_and_mixed_batches():
+    with pytest.raises(ConfigError, match="group_by_length=4 needs the lengths"):
+        text_data(group_by_length=4)
+    mixture = Mixture(parts=(rows(20), rows(20, "b")), single_source_batches=True)
+    with pytest.raises(ConfigError, match="choose one of them"):
+        text_data(mixture, group_by_length=4, tokenize_ahead=True)
+
+
+def test_a_process_without_rows_to_evaluate_has_targets_of_the_right_width():
+    source = [{"text": "a", "v": [1, 2, 3]}] * 2
+    data = text_data(source, targets="v", batch_size=4)
+    (last,) = data.evaluation_batches(process_index=1, process_count=2)
+    assert last.batch.targets.shape == (2, 3) and not last.batch.row_mask.any()
+
+
+def test_an_error_in_a_row_reaches_whoever_asked_for_the_batch():
+    data = text_data([{"text": "a", "v": [1] * (1 + i % 2)} for i in range(8)], targets="v",
+                     reading=Reading(threads=2))  # fmt: skip
+    stream = data.stream()
+    with pytest.raises(DataError, match="different widths"):
+        next(stream)
+    stream.close()
+
+
+def test_a_tokenizer_that_cuts_shorter_texts_must_be_changeable():
+    class Fixed:
+        max_length, vocab_size = 32, 400
+
+    with pytest.raises(ConfigError, match="give a Fixed with max_length=8"):
+        TextData(rows(9), Fixed(), columns=("text",), batch_size=2, lengths=(8,))
+
+
+def test_the_report_is_readable():
+    data = text_data([{"text": "fox"}] * 8 + [{"text": None}])
+    take(data.stream(), 1)
+    first, second = str(data.report()).splitlines()
+    assert first == "rows: 1 of 9 rows are broken (line 9: 'text' is null)"
+    assert second.startswith("handed out: 8 rows, 8 texts, ")
