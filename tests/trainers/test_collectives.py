@@ -164,6 +164,26 @@ def test_a_collective_spread_over_fusions_counts_once():
     assert [c.name for c in found] == ["start.g"]
 
 
+def test_a_wrapped_collective_counts_at_its_start():
+    inside = """
+%wrapped (x: f32[8,4]) -> f32[2,4] {
+  %x = f32[8,4]{1,0} parameter(0)
+  ROOT %r = f32[2,4]{1,0} reduce-scatter(%x), replica_groups=[2,4]<=[8], dimensions={0}
+}
+"""
+    found = find_collectives(
+        program(
+            "%p = f32[8,4]{1,0} parameter(0)",
+            "%s = ((f32[8,4]{1,0}), f32[2,4]{1,0}) async-start(%p), calls=%wrapped",
+            "%u = ((f32[8,4]{1,0}), f32[2,4]{1,0}) async-update(%s), calls=%wrapped",
+            "ROOT %d = f32[2,4]{1,0} async-done(%u), calls=%wrapped",
+            extra=inside,
+        ),
+        MESH,
+    )
+    assert [(c.kind, c.times, c.sent_bytes) for c in found] == [("reduce-scatter", 1, 96)]
+
+
 def test_sums_by_field_are_in_descending_order():
     found = find_collectives(
         program(

@@ -79,6 +79,12 @@ def test_seconds_are_bytes_over_links():
     assert torus(4, 4).seconds(permute, devices) == pytest.approx(2e6 / 45e9)
 
 
+def test_the_last_chip_of_a_ring_is_next_to_the_first():
+    devices = [SimpleNamespace(coords=place) for place in row(range(16))]
+    permute = collective("collective-permute", ((15, 0), (0, 1)))
+    assert torus(16, 16).seconds(permute, devices) == pytest.approx(2e6 / 45e9)
+
+
 def test_gpus_reach_each_other_through_a_switch():
     gather = collective("all-gather", ((0, 1),))
     assert torus(chip=A100).seconds(gather, []) == pytest.approx(1e6 / 300e9)

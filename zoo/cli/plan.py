@@ -46,7 +46,8 @@ def plan(
             the devices of this machine.
         mesh: sizes of the axes data, fsdp and model; -1 is what is left. Several are compared.
         compare: compare the meshes that are usual for so many devices.
-        effort: how long the compiler searches; low needs a little more memory than a run will.
+        effort: how long the compiler searches; low is ten times as fast, with about the memory of a
+            run, and overstates what is sent.
         json: print JSON instead of tables.
     """
     from textzoo.trainers.mesh import MeshConfig
