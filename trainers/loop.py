@@ -72,7 +72,7 @@ class Loop:
             self._rates.restart()
             is_stopped = False
             while self.step < config.steps and not is_stopped:
-                self._train_on(next(self._stream))
+                self.advance()
                 is_last = self.step == config.steps
                 is_stopped = stop.agreed(self.step)
                 is_due = is_last or is_stopped
@@ -87,7 +87,9 @@ class Loop:
                         scores = self.scores if self._scored_at == self.step else {}
                         self._trainer.save(self._stream, scores)
 
-    def _train_on(self, loaded: LoadedBatch) -> None:
+    def advance(self) -> None:
+        """One step on the next batch; waits for nothing but an earlier step."""
+        loaded: LoadedBatch = next(self._stream)
         shapes = tuple(array.shape for array in jax.tree.leaves(loaded.batch))
         is_new = shapes not in self._flops
         started = time.perf_counter()

@@ -68,7 +68,12 @@ def check_batch_size(rows: int, mesh: Mesh) -> None:
 
 
 def place_batch(batch: TrainBatch, mesh: Mesh) -> TrainBatch:
-    """Turns this process's rows into global arrays on the mesh."""
+    """Turns this process's rows into global arrays on the mesh.
+
+    For one device they stay as they are: the compiled step moves them there, in less time.
+    """
+    if mesh.size == 1:
+        return batch
     sharding = batch_sharding(mesh)
     if jax.process_count() == 1:
         return jax.device_put(batch, sharding)

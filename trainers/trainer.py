@@ -80,6 +80,7 @@ class Trainer:
         mesh: the devices.
         abstract: shapes, dtypes and shardings of the state.
         state: the present state; ``None`` until it is needed.
+        step: the compiled step, ``(state, batch) -> (state, metrics)``; it donates the state.
 
     Example:
         >>> trainer = Trainer(ContrastiveObjective(model), config)  # doctest: +SKIP
@@ -114,7 +115,7 @@ class Trainer:
             average_decay=config.average_decay,
         )  # fmt: skip
         whole = replicated(self.mesh)
-        self._step = jax.jit(
+        self.step = jax.jit(
             step, donate_argnums=0, out_shardings=(shardings_of(self.abstract), whole)
         )
         self._evaluate = jax.jit(make_evaluation_step(self.blueprint), out_shardings=whole)
@@ -166,7 +167,7 @@ class Trainer:
         """One step on this process's rows of a batch; the metrics stay on the device."""
         state = self.start()
         with jax.set_mesh(self.mesh):
-            self.state, metrics = self._step(state, place_batch(batch, self.mesh))
+            self.state, metrics = self.step(state, place_batch(batch, self.mesh))
         return metrics
 
     def lower(self, batch: TrainBatch) -> Any:
@@ -176,7 +177,7 @@ class Trainer:
             batch: ``jax.ShapeDtypeStruct`` with shardings, or arrays on the mesh.
         """
         with jax.set_mesh(self.mesh):
-            return self._step.lower(self.abstract, batch)
+            return self.step.lower(self.abstract, batch)
 
     def evaluate(self) -> dict[str, float]:
         """Losses of the held-out rows, as ``name/metric``, and the scores of the evaluators."""
