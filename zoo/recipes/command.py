@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,17 +14,16 @@ from rich.console import Console
 
 from textzoo.errors import ConfigError, TextzooError
 
+_WITH_VALUE = ("--output", "--coordinator", "--num-processes", "--process-id")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """What is run, and where it is written."""
 
     recipe: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
-    """A TOML file; scripts/recipes has examples."""
-    overrides: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="KEY=VALUE ...")
-    ] = ()
-    """Changes, such as data.sources=train.tsv training.optimizer.schedule.peak=1e-4."""
+    """A TOML file; scripts/recipes has examples. Arguments of the form KEY=VALUE, wherever they
+    stand, change what it says: data.sources=train.tsv training.optimizer.schedule.peak=1e-4"""
     output: Path | None = None
     """Directory of the run: checkpoints, metrics, and the model. outputs/NAME if absent."""
     plan_only: bool = False
@@ -51,11 +51,12 @@ def run_script(kind: str, description: str, arguments: Sequence[str] | None = No
         arguments: those of the process if absent.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    options = tyro.cli(Options, description=description, args=arguments)
+    overrides, rest = take_overrides(arguments)
+    options = tyro.cli(Options, description=description, args=rest)
     console = Console(stderr=False, highlight=False, width=None if sys.stdout.isatty() else 120)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        return _run(kind, options, console, arguments)
+        return _run(kind, options, overrides, console, arguments)
     except (TextzooError, OSError, ImportError) as error:
         Console(stderr=True, highlight=False).print(
             f"error: {error}", style="red", markup=False, soft_wrap=True
@@ -63,7 +64,20 @@ def run_script(kind: str, description: str, arguments: Sequence[str] | None = No
         return 2
 
 
-def _run(kind: str, options: Options, console: Console, arguments: Sequence[str]) -> int:
+def take_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Overrides of a recipe among arguments, and the other arguments."""
+    overrides, rest = [], []
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        is_value = before in _WITH_VALUE
+        found = not is_value and re.match(r"[A-Za-z_][\w.]*=", argument)
+        (overrides if found else rest).append(argument)
+    return overrides, rest
+
+
+def _run(
+    kind: str, options: Options, overrides: Sequence[str], console: Console,
+    arguments: Sequence[str],
+) -> int:  # fmt: skip
     if options.distributed or options.coordinator is not None or options.process_id is not None:
         from textzoo.trainers.mesh import initialize_distributed
 
@@ -74,7 +88,7 @@ def _run(kind: str, options: Options, console: Console, arguments: Sequence[str]
     from textzoo.recipes.recipe import Recipe
     from textzoo.recipes.run import run_recipe
 
-    recipe = Recipe.load(options.recipe, options.overrides)
+    recipe = Recipe.load(options.recipe, overrides)
     if recipe.kind != kind:
         raise ConfigError(
             f"{options.recipe} is a recipe of kind {recipe.kind!r}, and this script runs {kind!r}; "

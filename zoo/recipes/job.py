@@ -26,6 +26,7 @@ from textzoo.recipes.data import (
 from textzoo.recipes.models import make_model
 from textzoo.recipes.objectives import make_objective
 from textzoo.recipes.recipe import EvaluationConfig, Recipe
+from textzoo.recipes.vocabulary import texts_of
 from textzoo.text_encoder import TextEncoder
 from textzoo.trainers.batch import TrainBatch
 from textzoo.trainers.data import TextData
@@ -90,8 +91,12 @@ class Job:
         )
 
 
-def prepare(recipe: Recipe) -> Job:
-    """Opens the rows and makes the model; nothing is written, and nothing runs on a device yet.
+def prepare(recipe: Recipe, folder: Path | None = None) -> Job:
+    """Opens the rows and makes the model; nothing is written, and no step is run.
+
+    Args:
+        recipe: what to do.
+        folder: where a tokenizer that an earlier start has learned is kept.
 
     Raises:
         ConfigError: what does not fit together.
@@ -99,7 +104,8 @@ def prepare(recipe: Recipe) -> Job:
     """
     enable_compilation_cache()
     rows = open_rows(recipe)
-    bundle = make_model(recipe.model, name=recipe.name)
+    texts = texts_of(rows.train, recipe.data.columns)
+    bundle = make_model(recipe.model, texts=texts, folder=folder, name=recipe.name)
     assert bundle.tokenizer is not None
     objective = make_objective(
         recipe.objective, bundle.model, bundle.tokenizer, classes=rows.classes,

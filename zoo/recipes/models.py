@@ -1,7 +1,7 @@
 """The model that a recipe trains, with its tokenizer and settings."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,13 @@ from textzoo.modules import SubwordTokenizer, Tokenizer
 from textzoo.modules.tokenizers.subword import FILE_NAME as TOKENIZER_FILE
 from textzoo.parts import accepts_option, build, build_part
 from textzoo.recipes.recipe import ModelSection
+from textzoo.recipes.vocabulary import kept_tokenizer, learn_tokenizer
 from textzoo.registry import get_config
 
 
-def make_model(section: ModelSection, *, name: str = "") -> Bundle:
+def make_model(
+    section: ModelSection, *, texts: Iterable[str] = (), folder: Path | None = None, name: str = ""
+) -> Bundle:
     """The model before training.
 
     Parameters are held in float32, whatever the model was stored with: half precision would lose
@@ -31,12 +34,14 @@ def make_model(section: ModelSection, *, name: str = "") -> Bundle:
 
     Args:
         section: of a recipe.
+        texts: to learn a tokenizer from, where the section says so.
+        folder: where a tokenizer that was learned before is kept.
         name: of the model that will be exported.
     """
     if section.start is not None:
         bundle = _started(section)
     else:
-        bundle = _fresh(section)
+        bundle = _fresh(section, texts, folder)
     bundle = _cut(bundle, section.max_length)
     assert bundle.tokenizer is not None
     check_fit(bundle.tokenizer, bundle.model, source="model")
@@ -49,20 +54,26 @@ def _started(section: ModelSection) -> Bundle:
     return Bundle(model=model, tokenizer=encoder.tokenizer, settings=encoder.settings)
 
 
-def _fresh(section: ModelSection) -> Bundle:
-    tokenizer = _find_tokenizer(str(section.tokenizer))
+def _fresh(section: ModelSection, texts: Iterable[str], folder: Path | None) -> Bundle:
     config = get_config(str(section.architecture), **_overrides(section.overrides))
     config = _replaced_parts(config, section)
-    vocab_size = config.embedding.options.get("vocab_size")
-    if "vocab_size" not in section.overrides.get("embedding", {}) and vocab_size is not None:
-        config = config.with_options(embedding={"vocab_size": tokenizer.vocab_size})
-    part = _tokenizer_part(tokenizer)
-    config = with_dtype(config.replace(tokenizer=part), section.dtype)
     longest = config.encoder.options.get("max_length")
-    if isinstance(longest, int) and section.max_length is None and tokenizer.max_length > longest:
-        section = dataclasses.replace(section, max_length=longest)
-    model = build(config, rngs=nnx.Rngs(section.seed))
-    return _cut(Bundle(model=model, tokenizer=tokenizer), section.max_length)
+    longest = longest if isinstance(longest, int) else None
+    if section.new_vocabulary is not None:
+        length = section.max_length or longest or 512
+        tokenizer: Tokenizer = kept_tokenizer(folder, length) or learn_tokenizer(
+            texts, section.new_vocabulary, length
+        )
+        rows = section.new_vocabulary
+    else:
+        tokenizer = _find_tokenizer(str(section.tokenizer))
+        rows = tokenizer.vocab_size
+    has_rows = "vocab_size" in config.embedding.options
+    if has_rows and "vocab_size" not in section.overrides.get("embedding", {}):
+        config = config.with_options(embedding={"vocab_size": rows})
+    config = with_dtype(config.replace(tokenizer=_tokenizer_part(tokenizer)), section.dtype)
+    bundle = Bundle(model=build(config, rngs=nnx.Rngs(section.seed)), tokenizer=tokenizer)
+    return _cut(bundle, longest if longest and tokenizer.max_length > longest else None)
 
 
 def _overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -143,9 +143,9 @@ def _convert_union(value: Any, choices: Sequence[Any], where: str) -> Any:
     if len(failures) == 1:
         raise failures[0][1]
     # Where a table was given, what is wrong inside it says more than what else it could be.
-    for choice, error in failures:
+    for choice, failure in failures:
         if isinstance(value, Mapping) and dataclasses.is_dataclass(choice):
-            raise error
+            raise failure
     expected = " or ".join(describe_type(choice) for choice in wanted)
     raise ConfigError(f"{where} is {_short(value)}, expected {expected}")
 

@@ -31,6 +31,7 @@ class ModelSection:
         overrides: of the architecture, by slot: ``encoder = {num_layers = 4}``.
         tokenizer: of an architecture: name, directory or hub id of a model, or a directory with a
             ``tokenizer.json``.
+        new_vocabulary: instead of a tokenizer: learn one from the rows, with so many pieces.
         max_length: longer texts are cut; that of the tokenizer if absent.
         dtype: what the model computes in, such as ``"bfloat16"``.
         pooling: a part, ``{type = "MeanPooling"}``, in place of the model's own, if it has one.
@@ -42,6 +43,7 @@ class ModelSection:
     architecture: str | None = None
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     tokenizer: str | None = None
+    new_vocabulary: int | None = None
     max_length: int | None = None
     dtype: str | None = None
     pooling: Mapping[str, Any] | None = None
@@ -54,13 +56,18 @@ class ModelSection:
                 f"start={self.start!r}, architecture={self.architecture!r}; give exactly one: "
                 "start to continue from a model, architecture for fresh weights"
             )
-        if self.architecture is not None and self.tokenizer is None:
+        given = (self.tokenizer is not None) + (self.new_vocabulary is not None)
+        if self.architecture is not None and given != 1:
             raise ConfigError(
-                f"architecture={self.architecture!r} has fresh weights and no tokenizer; set "
-                "tokenizer to a directory with a tokenizer.json, or to a model that has one"
+                f"architecture={self.architecture!r} needs a tokenizer, tokenizer="
+                f"{self.tokenizer!r} and new_vocabulary={self.new_vocabulary}; set tokenizer to a "
+                "directory with a tokenizer.json or to a model that has one, or set "
+                "new_vocabulary=8192 to learn one from the rows"
             )
-        if self.start is not None and (self.overrides or self.tokenizer):
-            raise ConfigError("overrides and tokenizer go with architecture, not with start")
+        if self.start is not None and (self.overrides or given):
+            raise ConfigError(
+                "overrides, tokenizer and new_vocabulary go with architecture, not with start"
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -211,7 +211,7 @@ def _filtered(source: Source, where: Mapping[str, str]) -> Source:
 
 def _texts_of(source: Source, column: str) -> list[str]:
     """The values of a column as text."""
-    found = []
+    found: list[str] = []
     for begin in range(0, len(source), _AT_ONCE):
         rows = source.read(range(begin, min(begin + _AT_ONCE, len(source))))
         found.extend(str(row[column]) for row in rows)

@@ -20,6 +20,7 @@ from textzoo.recipes.recipe import Recipe
 from textzoo.trainers.trainer import Trainer, TrainingResult
 
 RECIPE_FILE = "recipe.json"
+TOKENIZER_FOLDER = "tokenizer"
 # What may differ when a run is continued: it changes what is shown and kept, not what is learned.
 _FREE = (
     "name", "training.mesh", "training.log_every", "training.evaluate_every",
@@ -84,13 +85,16 @@ def run_recipe(
     _check_directory(recipe, directory)
     if not plan_only and _is_finished(directory):
         return _finished(recipe, directory, console)
-    job = prepare(recipe)
+    job = prepare(recipe, directory / TOKENIZER_FOLDER)
     if console is not None:
         show_plan(job, directory, console)
     if plan_only:
         return RunResult(directory=directory, model=None, step=0, scores={})
     if jax.process_index() == 0:
         _write_recipe(recipe, directory)
+        if recipe.model.new_vocabulary is not None:
+            (directory / TOKENIZER_FOLDER).mkdir(exist_ok=True)
+            job.tokenizer.save(directory / TOKENIZER_FOLDER)
     trainer, result = _train(job, directory, show_progress, tensorboard)
     return _leave(job, trainer, result, directory, command, console)
 
