@@ -20,10 +20,11 @@ pytestmark = pytest.mark.slow
 
 
 def start(options: dict, result: Path, log: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), json.dumps(options), str(result)],
-        stdout=log.open("a"), stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    with log.open("a") as output:
+        return subprocess.Popen(
+            [sys.executable, str(PROGRAM), json.dumps(options), str(result)],
+            stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
 
 
 def lines_of(directory: Path) -> int:
