@@ -13,7 +13,10 @@ TESTS = Path(__file__).parents[2]
 @functools.cache
 def report():
     """What losses and encoding give on 8 devices beside one."""
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "JAX_PLATFORMS": "cpu"}
+    paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {
+        **os.environ, "PYTHONPATH": os.pathsep.join(paths), "JAX_PLATFORMS": "cpu",
+    }  # fmt: skip
     environment.pop("XLA_FLAGS", None)
     done = subprocess.run(
         [sys.executable, TESTS / "vectors_on_devices.py"], env=environment, text=True,
