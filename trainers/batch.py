@@ -42,6 +42,21 @@ class TrainBatch:
         return f"{self.texts[0].ids.shape[0]} rows of {lengths} tokens"
 
 
+@register_pytree
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PackedTexts(TextBatch):
+    """The texts of all columns in rows that they share, so that there is little padding.
+
+    Stands alone in ``TrainBatch.texts``. ``segment_ids`` and ``positions`` keep the texts of a row
+    apart; ``spans [R, S, L]`` has one for each text.
+
+    Attributes:
+        places: of each text, ``row * S + span``, ``[B, T]`` for B rows of T columns.
+    """
+
+    places: Int[AnyArray, "N T"]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoadedBatch:
     """A batch as the data pipeline hands it to the loop.

@@ -9,8 +9,9 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from textzoo.errors import ConfigError
 from textzoo.trainers.averaging import update_average
-from textzoo.trainers.batch import TrainBatch
+from textzoo.trainers.batch import PackedTexts, TrainBatch
 from textzoo.trainers.blueprint import Arrays, Blueprint
 from textzoo.trainers.ratio import LossTerms, Ratio, Term
 from textzoo.trainers.state import TrainState
@@ -62,6 +63,11 @@ def make_train_step(
     def in_parts(
         state: TrainState, batch: TrainBatch, key: Array
     ) -> tuple[Arrays, LossTerms, Arrays]:
+        if isinstance(batch.texts[0], PackedTexts):
+            raise ConfigError(
+                f"accumulation={accumulation} cuts a batch by its rows, and the texts are packed; "
+                "use accumulation=1, or data without PackedColumns"
+            )
         parts = jax.tree.map(lambda rows: _strided(rows, accumulation), batch)
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(accumulation))
 

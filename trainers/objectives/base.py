@@ -5,9 +5,10 @@ from typing import Any
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from textzoo.errors import ConfigError
 from textzoo.model import TextModel
 from textzoo.modules.types import TextBatch
-from textzoo.trainers.batch import TrainBatch
+from textzoo.trainers.batch import PackedTexts, TrainBatch
 from textzoo.trainers.ratio import LossTerms
 
 
@@ -48,6 +49,24 @@ class Objective(nnx.Module):
 
 def encode(model: TextModel, texts: TextBatch, rngs: nnx.Rngs) -> Float[Array, "B E"]:
     """Vectors of texts in float32."""
+    if isinstance(texts, PackedTexts):
+        raise ConfigError(
+            "this objective encodes one text to a row, and the texts are packed; train on the "
+            "data themselves, without PackedColumns"
+        )
+    return _vectors(model, texts, rngs)
+
+
+def encode_packed(
+    model: TextModel, texts: PackedTexts, rngs: nnx.Rngs
+) -> tuple[Float[Array, "B E"], ...]:
+    """Vectors of texts that share rows, column by column, in float32."""
+    by_span = _vectors(model, texts, rngs)
+    flat = by_span.reshape(-1, by_span.shape[-1])
+    return tuple(flat[texts.places[:, column]] for column in range(texts.places.shape[1]))
+
+
+def _vectors(model: TextModel, texts: TextBatch, rngs: nnx.Rngs) -> Float[Array, "B *S E"]:
     output: Any = model(texts, rngs=rngs)
     if output.vectors is None:
         raise ValueError(

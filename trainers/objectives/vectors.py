@@ -8,8 +8,8 @@ from jaxtyping import Array, Float, Int
 from textzoo.errors import ConfigError
 from textzoo.model import TextModel
 from textzoo.modules.types import TextBatch
-from textzoo.trainers.batch import TrainBatch
-from textzoo.trainers.objectives.base import Objective
+from textzoo.trainers.batch import PackedTexts, TrainBatch
+from textzoo.trainers.objectives.base import Objective, encode_packed
 from textzoo.trainers.objectives.chunking import encode_chunked
 from textzoo.trainers.ratio import LossTerms
 
@@ -42,6 +42,14 @@ class VectorObjective(Objective):
 
     def vectors(self, batch: TrainBatch, rngs: nnx.Rngs) -> Vectors:
         """The vectors that are compared, one per row and column; float32."""
+        packed = batch.texts[0]
+        if isinstance(packed, PackedTexts):
+            if self.chunk_size is not None:
+                raise ConfigError(
+                    f"chunk_size={self.chunk_size} cuts a batch by its rows, and the texts are "
+                    "packed; use chunk_size=None, or data without PackedColumns"
+                )
+            return encode_packed(self.model, packed, rngs)
         return tuple(
             encode_chunked(self.model, texts, self.chunk_size, rngs) for texts in batch.texts
         )
