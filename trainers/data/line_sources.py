@@ -95,11 +95,7 @@ class LineSource(Source):
 
 
 class JsonlSource(LineSource):
-    """Rows of a JSONL file: one JSON object per line; blank lines are no rows.
-
-    Example:
-        >>> source = JsonlSource("pairs.jsonl.gz", ("anchor", "positive"))  # doctest: +SKIP
-    """
+    """Rows of a JSONL file: one JSON object per line; blank lines are no rows."""
 
     def _prepare(self) -> None:
         self._known: set[str] = set()

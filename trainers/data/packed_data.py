@@ -15,7 +15,7 @@ from textzoo.trainers.data.opening import Readable, open_source
 from textzoo.trainers.data.order import Order, Places
 from textzoo.trainers.data.packing import Packing, RowPlan, plan_rows
 from textzoo.trainers.data.stream import Reading
-from textzoo.trainers.data.token_store import Advance, TokenStore, numbered, tokens_on_disk
+from textzoo.trainers.data.token_store import Advance, TokenStore, number_words, tokens_on_disk
 
 _WHOLE = 1 << 30  # No text has so many tokens.
 
@@ -124,8 +124,11 @@ class PackedData(BatchedData):
     def _make(self, places: Places, size: int, whole: Places | None) -> tuple[TrainBatch, Counts]:
         rows = Rows(size, self._length)
         pieces = 0
-        for row, (source, number) in enumerate(zip(places.sources, places.rows, strict=True)):
-            pieces += self._fill(rows, row, self._stores[source], self._plans[source], int(number))
+        for source in np.unique(places.sources):
+            slots = np.flatnonzero(places.sources == source)
+            pieces += self._fill(
+                rows, slots, self._stores[source], self._plans[source], places.rows[slots]
+            )
         packed = self._packing == "pack"
         texts = TextBatch(
             ids=rows.ids, mask=rows.mask, positions=rows.positions if packed else None,
@@ -142,29 +145,47 @@ class PackedData(BatchedData):
         )
         return batch, counts
 
-    def _fill(self, rows: "Rows", row: int, store: TokenStore, plan: RowPlan, number: int) -> int:
-        """Writes one row; returns its number of pieces."""
-        first, last = plan.firsts[number : number + 2].tolist()
-        end = words = 0
-        for turn, piece in enumerate(range(first, last)):
-            start, length = int(plan.starts[piece]), int(plan.lengths[piece])
+    def _fill(
+        self, rows: "Rows", slots: np.ndarray, store: TokenStore, plan: RowPlan,
+        numbers: np.ndarray,
+    ) -> int:  # fmt: skip
+        """Writes rows of one source into slots of the batch; returns their number of pieces."""
+        firsts, counts = plan.firsts[numbers], plan.firsts[numbers + 1] - plan.firsts[numbers]
+        turns = _count_up(counts)
+        pieces, slots = np.repeat(firsts, counts) + turns, np.repeat(slots, counts)
+        lengths = plan.lengths[pieces]
+        before = np.full(len(pieces), len(self._before))
+        if self._packing != "pack":
             # Texts that run together have their beginning once, at the beginning of the row.
-            before = self._before if turn == 0 or self._packing == "pack" else []
-            begin = end + len(before)
-            stop = begin + length
-            rows.ids[row, end:begin] = before
-            rows.ids[row, begin:stop] = store.ids[start : start + length]
-            rows.ids[row, stop : stop + len(self._after)] = self._after
-            if store.words is not None and length:
-                numbers = numbered(store.words[start : start + length]) + words
-                rows.words[row, begin:stop] = numbers
-                words = int(numbers[-1]) + 1
-            size = len(before) + length + len(self._after)
-            rows.segments[row, end : end + size] = turn + 1
-            rows.positions[row, end : end + size] = np.arange(size)
-            end += size
-        rows.mask[row, :end] = True
-        return last - first
+            before[turns > 0] = 0
+        sizes = before + lengths + len(self._after)
+        ends = np.cumsum(sizes)
+        begins = ends - sizes
+        begins -= np.repeat(begins[turns == 0], counts)  # Counted from the beginning of the row.
+
+        row, inside = np.repeat(slots, sizes), _count_up(sizes)
+        place = np.repeat(begins, sizes) + inside
+        rows.mask[row, place] = True
+        rows.segments[row, place] = np.repeat(turns + 1, sizes)
+        rows.positions[row, place] = inside
+        for index, token in enumerate(self._before):
+            rows.ids[slots[before > 0], begins[before > 0] + index] = token
+        for index, token in enumerate(self._after):
+            rows.ids[slots, begins + before + lengths + index] = token
+
+        row, inside = np.repeat(slots, lengths), _count_up(lengths)
+        place = np.repeat(begins + before, lengths) + inside
+        tokens = np.repeat(plan.starts[pieces], lengths) + inside
+        rows.ids[row, place] = store.ids[tokens]
+        if store.words is not None:
+            rows.words[row, place] = number_words(store.words[tokens], inside == 0, row)
+        return len(pieces)
+
+
+def _count_up(sizes: np.ndarray) -> np.ndarray:
+    """``0, 1, ... size - 1`` for each size, one after the other."""
+    ends = np.cumsum(sizes)
+    return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
 
 
 class Rows:

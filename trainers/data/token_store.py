@@ -59,28 +59,39 @@ class TokenStore:
 
     def select(self, rows: Int[np.ndarray, "R"]) -> Tokenized:
         """Some texts, in the order asked for."""
-        spans = list(zip(self.starts[rows].tolist(), self.starts[rows + 1].tolist(), strict=True))
-        starts = np.concatenate([[0], np.cumsum(self.lengths_of(rows))]).astype(np.int64)
-        none = np.zeros(0, np.int32)
+        lengths = self.lengths_of(rows)
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        inside = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
+        tokens = np.repeat(self.starts[rows], lengths) + inside
         words = None
         if self.words is not None:
-            words = np.concatenate([none, *(numbered(self.words[a:b]) for a, b in spans)])
+            text = np.repeat(np.arange(len(rows)), lengths)
+            words = number_words(self.words[tokens], inside == 0, text)
         return Tokenized(
-            ids=np.concatenate([none, *(self.ids[a:b] for a, b in spans)]).astype(np.int32),
+            ids=self.ids[tokens].astype(np.int32),
             starts=starts,
             truncated=self.truncated[rows],
             words=words,
         )
 
 
-def numbered(marks: Shaped[np.ndarray, "T"]) -> Int[np.ndarray, "T"]:
-    """Numbers of words from what the tokens are to them, -1 for special tokens."""
-    numbers = np.cumsum(marks == _BEGINS, dtype=np.int32)
-    # A text cut within a word begins with the rest of it.
-    first = np.flatnonzero(marks != _SPECIAL)[:1]
-    if len(first) and marks[first[0]] == _BEGINS:
-        numbers -= 1
-    return np.where(marks == _SPECIAL, np.int32(-1), numbers).astype(np.int32)
+def number_words(
+    marks: Shaped[np.ndarray, "T"], begins: Shaped[np.ndarray, "T"], rows: Int[np.ndarray, "T"]
+) -> Int[np.ndarray, "T"]:
+    """Numbers of words from what the tokens are to them, -1 for special tokens.
+
+    Args:
+        marks: see :class:`TokenStore`.
+        begins: where a piece of text begins, and with it a word, be it the rest of one.
+        rows: the row of each token, in one piece each; words are counted from zero in each.
+    """
+    is_first = (marks == _BEGINS) | (begins & (marks != _SPECIAL))
+    # A piece may begin with special tokens; the first of the others then begins a word by itself.
+    numbers = np.cumsum(is_first) - 1
+    new_row = np.flatnonzero(np.diff(rows, prepend=-1))
+    sizes = np.diff(np.append(new_row, len(rows)))
+    before = (numbers - is_first)[new_row] + 1
+    return np.where(marks == _SPECIAL, -1, numbers - np.repeat(before, sizes)).astype(np.int32)
 
 
 def tokens_on_disk(

@@ -11,7 +11,7 @@ from textzoo.errors import ConfigError, DataError, ResumeError
 from textzoo.trainers.data import Mixture, PackedData, Reading
 from textzoo.trainers.data.packed_data import special_tokens
 from textzoo.trainers.data.packing import plan_rows
-from textzoo.trainers.data.token_store import numbered
+from textzoo.trainers.data.token_store import number_words
 
 AT_ONCE = Reading(threads=0)
 PACKINGS = ("pack", "concatenate", "none")
@@ -191,12 +191,17 @@ def test_words_are_those_of_the_tokenizer():
     assert len(expected) > 5  # Some word has more than one token.
 
 
-@pytest.mark.parametrize(
-    ("marks", "expected"),
-    [([1, 0, 1], [0, 0, 1]), ([0, 0, 1, 0], [0, 0, 1, 1]), ([2, 1, 2], [-1, 0, -1]), ([], [])],
-)
-def test_marks_of_words_become_numbers(marks, expected):
-    assert numbered(np.array(marks, np.uint8)).tolist() == expected
+def test_marks_of_words_become_numbers():
+    # 0 goes on, 1 begins, 2 is special. Row 0 has two pieces, the second begins within a word;
+    # row 1 has special tokens around a text; row 2 begins within a word.
+    marks = np.array([1, 0, 1, 0, 1, 2, 1, 0, 2, 0, 0, 1], np.uint8)
+    rows = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2])
+    begins = np.zeros(12, bool)
+    begins[[0, 3, 5, 9]] = True
+    expected = [0, 0, 1, 2, 3, -1, 0, 0, -1, 0, 0, 1]
+    assert number_words(marks, begins, rows).tolist() == expected
+    none = np.zeros(0, np.int64)
+    assert number_words(none, none == 0, none).tolist() == []
 
 
 @every_packing
