@@ -1,0 +1,181 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import textzoo
+from textzoo.checkpoints.weights import FILE_NAME, read_safetensors
+from textzoo.classifying import predict
+from textzoo.errors import ConfigError, DataError, ResumeError
+from textzoo.evaluation import evaluate
+from textzoo.recipes import prepare, run_recipe
+from textzoo.trainers.metrics import read_metrics
+from textzoo.trainers.trainer import Trainer
+
+TEXTS = ["the cat sat", "a red car", "sea"]
+PAIRS = {"columns": ["text", "other"]}
+TRIPLES = {"columns": ["text", "other", "third"]}
+MASKED = {
+    "start": None,
+    "architecture": "bert_tiny_uncased",
+    "new_vocabulary": 60,
+    "overrides": {"embedding": {"width": 8}, "encoder": {"type": "IdentityEncoder"}},
+}
+EVERY_TYPE = {
+    "masked_language": ("mlm", {"model": MASKED, "objective": {"masking": {"rate": 0.3}}}),
+    "contrastive": ("contrastive", {"data": PAIRS, "objective": {"temperature": 1}}),
+    "simcse": ("contrastive", {"objective": {"temperature": 0.1, "use_head": True}}),
+    "pair_scores": ("contrastive", {"data": {**PAIRS, "labels": "score"}}),
+    "nli": ("contrastive", {"data": {**PAIRS, "labels": "label"}}),
+    "triplet": ("contrastive", {"data": TRIPLES, "objective": {"matryoshka": {"dims": [4, 8]}}}),
+    "classification": ("classifier", {}),
+    "regression": ("classifier", {"data": {"labels": "score"}}),
+    "vectors": ("distill", {"data": {"targets": ["vector"]}}),
+    "scores": ("distill", {"data": {**TRIPLES, "targets": ["logits"]}}),
+    "logits": ("distill", {"data": {"targets": ["logits"], "labels": "label"}}),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_TYPE)
+def test_every_objective_trains_and_exports_its_best_model(name, make_recipe, tmp_path):
+    kind, tables = EVERY_TYPE[name]
+    tables = {**tables, "objective": {"type": name, **tables.get("objective", {})}}
+    recipe = make_recipe(kind, **tables)
+    result = run_recipe(recipe, tmp_path / "run", show_progress=False)
+    assert result.step == 6
+    assert "held_out/loss" in result.scores
+    # The same checkpoint through the trainer: what was exported is what was trained.
+    job = prepare(recipe, tmp_path / "run" / "tokenizer")
+    trainer = Trainer(job.objective, job.config, directory=tmp_path / "run")
+    expected = job.encoder(trainer.best_model())
+    loaded = textzoo.load(result.model)
+    np.testing.assert_array_equal(loaded.encode(TEXTS), expected.encode(TEXTS))
+
+
+def test_training_lowers_the_loss(make_recipe, tmp_path):
+    recipe = make_recipe(training={"steps": 30, "evaluate_every": 30})
+    run_recipe(recipe, tmp_path, show_progress=False)
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_classifier_names_the_classes_of_texts(make_recipe, tmp_path):
+    recipe = make_recipe(training={"steps": 40, "evaluate_every": 40})
+    result = run_recipe(recipe, tmp_path / "run", show_progress=False)
+    found = predict(textzoo.load(result.model), ["the cat sat", "red red sea"])
+    assert found.labels == ["cat", "other"]
+    assert found.classes == ("cat", "other")
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_a_model_without_a_classifier_predicts_nothing(tiny):
+    with pytest.raises(ConfigError, match="does not end in a classifier"):
+        predict(textzoo.load(tiny), ["a text"])
+
+
+def test_a_run_that_was_killed_ends_as_one_that_was_not(make_recipe, tmp_path, monkeypatch):
+    recipe = make_recipe(training={"save_every": 2})
+    run_recipe(recipe, tmp_path / "whole", show_progress=False)
+    update, calls = Trainer.update, []
+
+    def killed(trainer, batch):
+        calls.append(batch)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return update(trainer, batch)
+
+    monkeypatch.setattr(Trainer, "update", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe, tmp_path / "killed", show_progress=False)
+    assert not (tmp_path / "killed" / "model").exists()
+    run_recipe(recipe, tmp_path / "killed", show_progress=False)
+    assert len(calls) == 5 + 2  # steps 5 and 6, after the checkpoint of step 4
+    one, other = (read_safetensors(tmp_path / n / "model" / FILE_NAME) for n in ("whole", "killed"))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_a_finished_run_says_so_and_is_left_alone(make_recipe, tmp_path):
+    recipe = make_recipe(training={"steps": 2})
+    first = run_recipe(recipe, tmp_path / "run", show_progress=False)
+    before = (first.model / FILE_NAME).stat().st_mtime_ns
+    console = Console(record=True, width=200)
+    again = run_recipe(recipe, tmp_path / "run", show_progress=False, console=console)
+    assert again.was_finished and again.model == first.model
+    assert "is finished" in console.export_text()
+    assert (first.model / FILE_NAME).stat().st_mtime_ns == before
+
+
+def test_a_directory_of_another_recipe_is_refused(make_recipe, tmp_path):
+    run_recipe(make_recipe(training={"steps": 1}), tmp_path / "run", show_progress=False)
+    with pytest.raises(ResumeError, match=r"data\.batch_size: 8 then, 4 now"):
+        run_recipe(make_recipe(training={"steps": 1}, data={"batch_size": 4}), tmp_path / "run")
+
+
+def test_a_plan_is_printed_and_writes_nothing(make_recipe, tmp_path):
+    console = Console(record=True, width=200)
+    result = run_recipe(
+        make_recipe(training={"steps": 9}), tmp_path / "run", plan_only=True, console=console
+    )
+    text = console.export_text()
+    assert result.model is None
+    assert list(tmp_path.iterdir()) == []
+    assert re.search(r"rows +18 of .*rows.jsonl; 6 held out", text)
+    # Every text has four words: 18 rows of 4 tokens, 9 steps of 8 rows.
+    assert "about 4.0 a row, 72 an epoch, 288 in all" in text
+    assert "9 of 8 rows: 4 epochs, 3 steps an epoch" in text
+    assert "classes" in text and "cat, other" in text
+    assert "MiB a device" in text
+
+
+def test_the_card_says_how_the_model_was_made(make_recipe, tmp_path):
+    recipe = make_recipe(training={"steps": 1})
+    result = run_recipe(
+        recipe, tmp_path / "run", show_progress=False, command="scripts/train_classifier a.toml"
+    )
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "recipe.json", "metrics.jsonl", "checkpoints", "model",
+    }  # fmt: skip
+    card = (result.model / "README.md").read_text()
+    assert "scripts/train_classifier a.toml" in card
+    assert "rows.jsonl" in card and "fingerprint" in card
+    assert "held_out/accuracy" in card and "textzoo.classifying.predict" in card
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text()) == recipe.to_dict()
+
+
+def test_a_task_of_evaluation_chooses_the_best_checkpoint(make_recipe, tmp_path):
+    pairs = [("cat", "kitten", 5), ("cat", "car", 0), ("red", "sea", 2), ("dog", "truck", 1)]
+    lines = ["sentence1\tsentence2\tscore", *("\t".join(map(str, pair)) for pair in pairs)]
+    path = tmp_path / "dev.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    recipe = make_recipe(
+        "contrastive", data=PAIRS, evaluation=[{"task": "sts", "path": str(path), "name": "mine"}]
+    )
+    job = prepare(recipe)
+    assert (job.config.best_metric, job.config.best_mode) == ("mine/spearman", "max")
+    result = run_recipe(recipe, tmp_path / "run", show_progress=False)
+    found = evaluate(textzoo.load(result.model), "sts", path)
+    assert result.scores["mine/spearman"] == pytest.approx(found.spearman, abs=1e-6)
+
+
+def test_a_teachers_vectors_are_the_targets(make_recipe, tiny, tmp_path):
+    recipe = make_recipe("distill", data={"teacher": tiny})
+    result = run_recipe(recipe, tmp_path / "run", show_progress=False)
+    # The student begins as its teacher.
+    first = read_metrics(tmp_path / "run" / "metrics.jsonl")[0]
+    assert first["teacher_cosine"] > 0.9
+    assert len(list((tmp_path / "run" / "teacher").glob("*.npy"))) == 2
+    assert result.step == 6
+
+
+def test_missing_files_and_columns_are_named(make_recipe, tmp_path):
+    with pytest.raises(DataError, match=r"nowhere\.tsv does not exist"):
+        prepare(make_recipe(data={"sources": "nowhere.tsv"}))
+    with pytest.raises(DataError, match=r"no column 'texts'; did you mean 'text'"):
+        prepare(make_recipe(data={"columns": ["texts"]}))
+    with pytest.raises(DataError, match=r"data\.sources=train\.tsv"):
+        prepare(make_recipe(data={"sources": []}))
+    with pytest.raises(ConfigError, match=r'needs labels.*data\.labels="label"'):
+        prepare(make_recipe(data={"labels": None}))
