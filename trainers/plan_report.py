@@ -153,7 +153,8 @@ def draw_scaling(path: str | Path, plans: Sequence[Plan], *, title: str = "") ->
     for panel in right:
         for name, color in _COLORS.items():
             milliseconds = [getattr(found, name) * 1e3 for found in times]
-            panel.plot(chips, milliseconds, color=color, linewidth=2, marker="o", label=name)
+            label = {"memory": "main memory"}.get(name, name)
+            panel.plot(chips, milliseconds, color=color, linewidth=2, marker="o", label=label)
         panel.set_ylim(bottom=0)
         _finish(panel, "times of a step at full speed, ms")
     figure.savefig(path, dpi=130)
