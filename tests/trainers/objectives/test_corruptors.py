@@ -1,5 +1,7 @@
 """What becomes of selected tokens."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,14 +13,22 @@ MASK, VOCAB, SPECIAL = 4, 50, (0, 1, 2, 3, 4)
 IDS = jnp.full((400, 40), 7)
 CANDIDATES = jnp.ones((400, 40), bool)
 QUOTA = jnp.full((400,), 10)
-TOKENS = select_tokens(jax.random.key(0), CANDIDATES, QUOTA, 10)
-SPANS = select_spans(jax.random.key(0), CANDIDATES, QUOTA, 10)
+TOKENS = jax.jit(select_tokens, static_argnums=3)(jax.random.key(0), CANDIDATES, QUOTA, 10)
+SPANS = jax.jit(select_spans, static_argnums=3)(jax.random.key(0), CANDIDATES, QUOTA, 10)
 SELECTED = 4000
 
 
 def run(selection=TOKENS, seed=1, **options):
-    options.setdefault("random_ids", ordinary_ids(VOCAB, SPECIAL))
-    return np.asarray(corrupt(jax.random.key(seed), IDS, selection, mask_id=MASK, **options))
+    random_ids = options.pop("random_ids", ordinary_ids(VOCAB, SPECIAL))
+    return np.asarray(_corrupt(jax.random.key(seed), selection, tuple(random_ids), **options))
+
+
+@functools.partial(
+    jax.jit, static_argnames=("random_ids", "mask_share", "random_share", "once_per_unit")
+)
+def _corrupt(key, selection, random_ids, **options):
+    ids = np.asarray(random_ids)
+    return corrupt(key, IDS, selection, mask_id=MASK, random_ids=ids, **options)
 
 
 def test_tokens_that_are_not_selected_stay():

@@ -58,9 +58,15 @@ SELECTORS = {
 every_selector = pytest.mark.parametrize("name", SELECTORS)
 
 
-@functools.partial(jax.jit, static_argnames=("name", "num_slots"))
-def run(name, key, candidates, words, quota, log_weights=None, num_slots=M):
-    options = {"word_ids": words} if name.endswith("words") else {}
+@functools.partial(jax.jit, static_argnames=("name", "num_slots", "stop", "longest"))
+def run(
+    name, key, candidates, words, quota, log_weights=None, segment_ids=None, num_slots=M,
+    **options,
+):  # fmt: skip
+    if name.endswith("words"):
+        options["word_ids"] = words
+    if name != "tokens":
+        options["segment_ids"] = segment_ids
     return SELECTORS[name](
         key, candidates, quota, num_slots, log_weights=log_weights, **options
     )  # fmt: skip
@@ -134,7 +140,7 @@ def test_whole_units_never_exceed_the_quota_and_mostly_meet_it(name):
     assert (counts == wanted).mean() > 0.8
 
 
-@every_selector
+@pytest.mark.parametrize("name", ["tokens", "words"])
 def test_no_more_than_the_slots_are_selected(name):
     candidates, words = make_rows()
     found = select(name, candidates, words, rate=0.9, num_slots=5)
@@ -144,8 +150,8 @@ def test_no_more_than_the_slots_are_selected(name):
 
 @pytest.mark.parametrize("name", ["words", "n-grams of words"])
 def test_words_are_never_split(name):
-    candidates, words = make_rows(batch=128)
-    for seed in range(5):
+    candidates, words = make_rows()
+    for seed in range(8):
         selected = np.asarray(select(name, candidates, words, seed=seed).selected)
         for row, of_row in zip(selected, np.asarray(words), strict=True):
             picked = set(of_row[row])
@@ -168,11 +174,14 @@ def greedy(sizes, quota):
     return taken
 
 
+whole_units = jax.jit(_whole_units)
+
+
 def taken_units(sizes, quota, available=None):
     units = np.repeat(100 - np.arange(len(sizes)), sizes)[None]
     available = units.shape[1] if available is None else available
     possible = np.arange(units.shape[1])[None] < available
-    found = _whole_units(jnp.asarray(units), jnp.asarray(possible), jnp.asarray([quota]))
+    found = whole_units(units, possible, np.asarray([quota]))
     return np.asarray(found)[0].tolist()
 
 
@@ -209,10 +218,10 @@ def single_units(name, lengths, seed=0, rows=4000, **options):
     # All weight on one token, and a unit weighs what its tokens do on average, so that the unit
     # which holds the middle is first: lengths are then biased by their size, P'(l) ~ l P(l).
     weights = jnp.where(jnp.arange(length) == middle, 1e6, 0.0) * jnp.ones((rows, 1))
-    quota = jnp.full((rows,), 12)
-    found = SELECTORS[name](
-        jax.random.key(seed), candidates, quota, 12, log_weights=weights, **options
-    )
+    found = run(
+        name, jax.random.key(seed), candidates, None, jnp.full((rows,), 12), weights,
+        num_slots=12, **options,
+    )  # fmt: skip
     first = np.asarray(found.unit_starts)[:, middle]
     unit = np.asarray(found.unit_starts) == first[:, None]
     sizes = unit.sum(axis=1)
@@ -243,39 +252,46 @@ def test_spans_have_the_lengths_of_spanbert():
 
 
 def test_spans_are_as_long_as_asked():
-    counts, _ = single_units("spans", [0.6, 0.3, 0.1], rows=200, longest=3, stop=0.5)
-    assert len(counts) == 3 and counts.min() > 0
-    counts, _ = single_units("spans", [1.0], rows=50, longest=1)
-    assert counts.tolist() == [50]
+    # P(l) = 4/7, 2/7, 1/7.
+    counts, expected = single_units("spans", [4 / 7, 2 / 7, 1 / 7], longest=3, stop=0.5)
+    assert_binomial(counts, expected, 4000)
 
 
 def test_spans_cover_neighbors():
     candidates = jnp.ones((200, 120), bool)
-    found = select_spans(jax.random.key(0), candidates, jnp.full((200,), 18), 18)
+    found = run(
+        "spans", jax.random.key(0), candidates, None, jnp.full((200,), 18), num_slots=18
+    )  # fmt: skip
     sizes = np.concatenate([runs(row) for row in np.asarray(found.selected)])
     # 3.8 on average, cut by the quota, joined by chance; single tokens would give 1.2.
     assert 2.8 < sizes.mean() < 4.8
 
 
 def test_units_end_at_special_tokens():
-    candidates = jnp.ones((300, 21), bool).at[:, 10].set(False)
-    found = select_spans(jax.random.key(0), candidates, jnp.full((300,), 4), 4)
-    starts = np.asarray(found.unit_starts)
-    assert (starts[:, 11] == 11).all()
-    assert (starts[:, :10] < 10).all()
+    candidates, words = make_rows()
+    starts = np.asarray(select("spans", candidates, words).unit_starts)
+    half = L // 2
+    whole = np.asarray(candidates)[:, half + 1]
+    assert whole.any() and (starts[whole, half + 1] == half + 1).all()
 
 
-@pytest.mark.parametrize("name", ["words", "spans", "n-grams", "spans of words"])
+def no_segments():
+    return jnp.zeros((64, L), jnp.int32)
+
+
+@pytest.mark.parametrize("name", ["words", "spans", "n-grams"])
 def test_units_end_where_texts_of_a_packed_row_do(name):
-    candidates = jnp.ones((200, 24), bool)
-    segments = jnp.broadcast_to(jnp.repeat(jnp.arange(2), 12), candidates.shape)
-    # The last word of the first text and the first one of the second have the same number.
-    words = jnp.broadcast_to(jnp.asarray([0, 1, 2] * 4 + [2] * 6 + [3] * 6), candidates.shape)
-    options = {"word_ids": words} if name.endswith("words") else {}
-    found = SELECTORS[name](
-        jax.random.key(0), candidates, jnp.full((200,), 4), 4, segment_ids=segments, **options
-    )
-    assert (np.asarray(found.unit_starts)[:, 12] == 12).all()
+    candidates = jnp.ones((64, L), bool)
+    segments = jnp.broadcast_to(jnp.arange(L) // 12, candidates.shape)
+    # The last word of a text and the first one of the next have the same number.
+    words = jnp.broadcast_to((jnp.arange(L) + 6) // 12, candidates.shape)
+    found = run(
+        name, jax.random.key(0), candidates, words, jnp.full((64,), 6), jnp.zeros((64, L)),
+        segment_ids=segments,
+    )  # fmt: skip
+    starts = np.asarray(found.unit_starts)
+    for start in (12, 24, 36):
+        assert (starts[:, start] == start).all()
 
 
 def test_every_token_is_selected_equally_often():
@@ -297,17 +313,18 @@ def test_draws_follow_the_key_alone(name):
 
 
 def test_rows_draw_independently():
-    found = select_tokens(jax.random.key(0), jnp.ones((50, 30), bool), jnp.full((50,), 5), 5)
-    assert len({tuple(row) for row in np.asarray(found.selected).tolist()}) == 50
+    found = run("tokens", jax.random.key(0), jnp.ones((64, L), bool), None, jnp.full((64,), 5))
+    assert len({tuple(row) for row in np.asarray(found.selected).tolist()}) == 64
 
 
 def test_log_weights_are_odds():
     rows = 20_000
     candidates = jnp.ones((rows, 3), bool)
     weights = jnp.broadcast_to(jnp.log(jnp.asarray([1.0, 2.0, 5.0])), (rows, 3))
-    found = select_tokens(
-        jax.random.key(0), candidates, jnp.ones((rows,), int), 1, log_weights=weights
-    )
+    found = run(
+        "tokens", jax.random.key(0), candidates, None, jnp.ones((rows,), int), weights,
+        num_slots=1,
+    )  # fmt: skip
     share = np.asarray(found.selected).mean(axis=0)
     np.testing.assert_allclose(share, [1 / 8, 2 / 8, 5 / 8], atol=4 * np.sqrt(0.25 / rows))
 
@@ -318,21 +335,20 @@ def test_words_weigh_what_their_tokens_do_on_average():
     words = jnp.broadcast_to(jnp.asarray([0, 0, 1, 2, 2]), (rows, 5))
     # Means: log 2, log 1, log 4.
     weights = jnp.log(jnp.asarray([4.0, 1.0, 1.0, 2.0, 8.0])) * jnp.ones((rows, 1))
-    found = select_words(
-        jax.random.key(0), candidates, jnp.full((rows,), 2), 2,
-        word_ids=words, log_weights=weights,
-    )  # fmt: skip
+    found = run(
+        "words", jax.random.key(0), candidates, words, jnp.full((rows,), 2), weights, num_slots=2
+    )
     first = np.asarray(found.selected)
     # Words of two tokens fill the quota; the single one is first with 1/7 and stays alone.
     share = [first[:, 0].mean(), first[:, 2].mean(), first[:, 3].mean()]
     np.testing.assert_allclose(share, [2 / 7, 1 / 7, 4 / 7], atol=4 * np.sqrt(0.25 / rows))
 
 
-@every_selector
+@pytest.mark.parametrize("name", ["tokens", "words", "spans", "n-grams"])
 def test_a_weight_of_zero_is_never_selected(name):
     candidates, words = make_rows()
     weights = jnp.where(jnp.arange(L) % 3 == 0, -jnp.inf, 0.0) * jnp.ones((64, 1))
-    found = select(name, candidates, words, log_weights=weights)
+    found = select(name, candidates, words, log_weights=weights, segment_ids=no_segments())
     assert not np.asarray(found.selected)[:, ::3].any()
     assert np.asarray(found.selected).any()
     assert np.isfinite(np.asarray(found.weights)).all()
@@ -340,8 +356,8 @@ def test_a_weight_of_zero_is_never_selected(name):
 
 @every_selector
 def test_rows_without_candidates_select_nothing(name):
-    candidates = jnp.zeros((2, L), bool)
-    found = select(name, candidates, jnp.full((2, L), -1))
+    candidates = jnp.zeros((64, L), bool)
+    found = select(name, candidates, jnp.full((64, L), -1))
     assert not np.asarray(found.selected).any()
     assert not np.asarray(found.weights).any()
 
