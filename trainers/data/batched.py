@@ -182,6 +182,16 @@ class BatchedData(abc.ABC):
         reports = tuple(report for source in self.sources for report in source.reports())
         return DataReport(sources=reports, counts=self._tally.counts)
 
+    def _identify(self, mixture: Mixture, **more: Any) -> dict[str, Any]:
+        """What makes the batches what they are; a run is not resumed with anything else."""
+        return {
+            "sources": [source.fingerprint for source in self.sources],
+            "batch_size": self.batch_size,
+            "weights": None if mixture.weights is None else list(mixture.weights),
+            "single_source_batches": mixture.single_source_batches,
+            **more,
+        }
+
     def _in_order(self, begin: int, end: int) -> Places:
         """Rows of all sources one after the other."""
         ends = np.cumsum(self._sizes)

@@ -108,18 +108,10 @@ class PackedData(BatchedData):
             self._sizes, batch_size=batch_size, seed=seed, weights=mixture.weights,
             single_source_batches=mixture.single_source_batches, shuffle=shuffle,
         )  # fmt: skip
-        self._identity = {
-            "sources": [part.fingerprint for part in self.sources],
-            "tokens": [len(store.ids) for store in self._stores],
-            "column": column,
-            "batch_size": batch_size,
-            "length": length,
-            "packing": packing,
-            "seed": seed,
-            "shuffle": shuffle,
-            "weights": None if mixture.weights is None else list(mixture.weights),
-            "single_source_batches": mixture.single_source_batches,
-        }
+        self._identity = self._identify(
+            mixture, column=column, length=length, packing=packing, seed=seed, shuffle=shuffle,
+            tokens=[len(store.ids) for store in self._stores],
+        )  # fmt: skip
 
     def _make(self, places: Places, size: int, whole: Places | None) -> tuple[TrainBatch, Counts]:
         rows = Rows(size, self._length)

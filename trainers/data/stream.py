@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from textzoo.errors import ResumeError
 from textzoo.trainers.batch import LoadedBatch
 from textzoo.trainers.data.collate import Counts
 
+_LOGGER = logging.getLogger(__name__)
 _ENDLESS = 1 << 62
 _STATE_FORMAT = 1
 
@@ -78,7 +80,13 @@ class Tally:
     def add(self, counts: Counts) -> None:
         """Adds the counts of a batch."""
         with self._lock:
+            is_first = counts.cut > 0 and self._counts.cut == 0
             self._counts = self._counts + counts
+        if is_first:
+            _LOGGER.warning(
+                "%d of the %d texts of a batch are longer than the longest length, and their "
+                "ends are cut off; report() counts them", counts.cut, counts.texts,
+            )  # fmt: skip
 
     @property
     def counts(self) -> Counts:

@@ -92,17 +92,8 @@ class TextData(BatchedData):
         super().__init__(batch_size=batch_size, seed=seed, reading=reading)
         if not columns or isinstance(columns, str):
             raise ConfigError(f"columns={columns!r}; name the text columns, e.g. ('text',)")
-        if group_by_length and not tokenize_ahead:
-            raise ConfigError(
-                f"group_by_length={group_by_length} needs the lengths of texts; write "
-                "tokenize_ahead=True as well"
-            )
         mixture = source if isinstance(source, Mixture) else Mixture(parts=(source,))
-        if group_by_length and mixture.single_source_batches:
-            raise ConfigError(
-                "group_by_length mixes the rows of several batches, single_source_batches keeps "
-                "them apart; choose one of them"
-            )
+        _check_grouping(group_by_length, tokenize_ahead, mixture)
         texts = tuple(Column(name=c) if isinstance(c, str) else c for c in columns)
         label = Field(name=labels, kind="class") if isinstance(labels, str) else labels
         names = (targets,) if isinstance(targets, str | Field) else tuple(targets)
@@ -131,16 +122,10 @@ class TextData(BatchedData):
         )  # fmt: skip
         if group_by_length:
             self._order = self._grouped(self._order, len(texts), group_by_length, seed)
-        self._identity = {
-            "sources": [source.fingerprint for source in self.sources],
-            "columns": [column.name for column in texts],
-            "batch_size": batch_size,
-            "seed": seed,
-            "shuffle": shuffle,
-            "weights": None if mixture.weights is None else list(mixture.weights),
-            "single_source_batches": mixture.single_source_batches,
-            "group_by_length": group_by_length,
-        }
+        self._identity = self._identify(
+            mixture, columns=[column.name for column in texts], seed=seed, shuffle=shuffle,
+            group_by_length=group_by_length,
+        )  # fmt: skip
 
     def _grouped(self, order: Order, columns: int, window: int, seed: int) -> GroupedOrder:
         def lengths(places: Places) -> np.ndarray:
@@ -150,3 +135,16 @@ class TextData(BatchedData):
 
     def _make(self, places: Places, size: int, whole: Places | None) -> tuple[TrainBatch, Counts]:
         return self._loader.load(places, size, whole)
+
+
+def _check_grouping(group_by_length: int, tokenize_ahead: bool, mixture: Mixture) -> None:
+    if group_by_length and not tokenize_ahead:
+        raise ConfigError(
+            f"group_by_length={group_by_length} needs the lengths of texts; write "
+            "tokenize_ahead=True as well"
+        )
+    if group_by_length and mixture.single_source_batches:
+        raise ConfigError(
+            "group_by_length mixes the rows of several batches, single_source_batches keeps them "
+            "apart; choose one of them"
+        )

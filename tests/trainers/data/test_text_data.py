@@ -164,6 +164,15 @@ def test_longer_texts_are_cut_counted_and_end_with_a_special_token():
     assert end in loaded.batch.texts[0].ids[:, 7]
 
 
+def test_the_first_text_that_is_cut_is_worth_a_warning(caplog):
+    data = text_data([{"text": "fox " * 50}, {"text": "fox"}], batch_size=2, lengths=(8,))
+    take(data.stream(), 3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 of the 2 texts of a batch are longer than the longest length, and their ends are cut "
+        "off; report() counts them"
+    ]
+
+
 def test_columns_have_prefixes_and_lengths_of_their_own():
     columns = (Column(name="text", prefix="quick "), Column(name="other", lengths=(4, 16)))
     (loaded,) = take(text_data(columns=columns, shuffle=False).stream(), 1)
