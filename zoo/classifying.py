@@ -52,10 +52,10 @@ def predict(
         texts: as for :meth:`textzoo.TextEncoder.encode`, but not a single string.
         show_progress: shows a progress bar on stderr.
 
-    Example:
-        >>> encoder = textzoo.load("outputs/classifier/model")  # doctest: +SKIP
-        >>> predict(encoder, ["what a good film"]).labels  # doctest: +SKIP
-        ['positive']
+    Example::
+
+        encoder = textzoo.load("outputs/classifier/model")
+        predict(encoder, ["what a good film"]).labels  # ['positive']
     """
     classes = classes_of(encoder)
     if isinstance(texts, str):

@@ -66,7 +66,8 @@ def run_script(kind: str, description: str, arguments: Sequence[str] | None = No
 
 def take_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Overrides of a recipe among arguments, and the other arguments."""
-    overrides, rest = [], []
+    overrides: list[str] = []
+    rest: list[str] = []
     for before, argument in zip(("", *arguments), arguments, strict=False):
         is_value = before in _WITH_VALUE
         found = not is_value and re.match(r"[A-Za-z_][\w.]*=", argument)

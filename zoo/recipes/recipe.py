@@ -76,13 +76,14 @@ class SourceConfig:
 
     Attributes:
         path: ``.jsonl``, ``.tsv`` or ``.txt`` (also ``.gz``), ``.parquet``, or a TFDS directory.
-        columns: the recipe's name of a column and the file's, where they differ.
+        columns: the recipe's name of a column and the file's, where they differ; several columns of
+            the file are joined by a space. In place of the data's ``columns_in_files``.
         where: only rows whose column has this value: ``{label = "entailment"}``.
         weight: share in the rows; all sources need one, or none.
     """
 
     path: str
-    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    columns: Mapping[str, str | tuple[str, ...]] = dataclasses.field(default_factory=dict)
     where: Mapping[str, str] = dataclasses.field(default_factory=dict)
     weight: float | None = None
 
@@ -94,6 +95,7 @@ class DataSection:
     Attributes:
         sources: files; a path alone is enough.
         columns: text columns, in the order the objective wants them.
+        columns_in_files: names of columns in the files, for sources that do not say their own.
         prefixes: put before the texts of a column, such as ``{anchor = "query: "}``.
         labels: column of classes or scores.
         classes: names of the classes in their order; found in the rows if absent.
@@ -112,6 +114,7 @@ class DataSection:
 
     sources: tuple[SourceConfig, ...] = ()
     columns: tuple[str, ...] = ("text",)
+    columns_in_files: Mapping[str, str | tuple[str, ...]] = dataclasses.field(default_factory=dict)
     prefixes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     labels: str | None = None
     classes: tuple[str, ...] = ()

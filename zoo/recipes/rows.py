@@ -1,9 +1,11 @@
 """Sources as a recipe sees them: other names of columns, some of the rows, classes by name."""
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Int
@@ -16,20 +18,23 @@ from textzoo.trainers.data.sources import Row
 
 _AT_ONCE = 4096
 
+Names: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Columns of a source by their name in a recipe."""
+
 
 class View(Source):
     """Some rows of a source, its columns under other names.
 
     Args:
         source: the rows.
-        names: of the columns, by their name here.
+        names: of the columns, by their name here; texts of several are joined by a space.
         rows: which rows, in order; all if absent.
         classes: number of each class by the text of its name, for the column ``labels``.
         labels: see ``classes``.
     """
 
     def __init__(
-        self, source: Source, names: Mapping[str, str], *,
+        self, source: Source, names: Names, *,
         rows: Int[np.ndarray, "N"] | None = None, classes: Sequence[str] = (),
         labels: str | None = None,
     ) -> None:  # fmt: skip
@@ -40,8 +45,8 @@ class View(Source):
         self.fields = tuple(
             Field(name=name, kind="class", classes=tuple(classes))
             if name == labels
-            else Field(name=name, kind=kinds[column].kind, classes=kinds[column].classes)
-            for name, column in names.items()
+            else dataclasses.replace(kinds[columns[0]], name=name)
+            for name, columns in names.items()
         )
         self.name = source.name
         self.report = source.report
@@ -72,7 +77,12 @@ class View(Source):
         return self._source.reports() if self._rows is None else (self.report,)
 
     def _shown(self, row: Row) -> Row:
-        shown = {name: row[column] for name, column in self._names.items()}
+        shown = {
+            name: row[columns[0]]
+            if len(columns) == 1
+            else " ".join(row[column] for column in columns)
+            for name, columns in self._names.items()
+        }
         if self._labels is not None:
             shown[self._labels] = self._numbers[str(shown[self._labels])]
         return shown
@@ -97,7 +107,7 @@ def open_sources(
     opened = [_open(config, section, labels, targets) for config in configs]
     if section.labels is None or labels != "class":
         return [View(source, names) for source, names in opened], ()
-    values = [_texts_of(source, names[section.labels]) for source, names in opened]
+    values = [_texts_of(source, names[section.labels][0]) for source, names in opened]
     if not classes:
         classes = natural(sorted({value for found in values for value in found}))
     for (source, _), found in zip(opened, values, strict=True):
@@ -139,7 +149,7 @@ def split_rows(
     for source, end in zip(sources, ends, strict=True):
         begin = end - len(source)
         mine = chosen[(chosen >= begin) & (chosen < end)] - begin
-        names = {field.name: field.name for field in source.fields}
+        names = {field.name: (field.name,) for field in source.fields}
         left = np.setdiff1d(np.arange(len(source)), mine)
         rest.append(View(source, names, rows=left))
         if len(mine):
@@ -157,24 +167,20 @@ def natural(names: Sequence[str]) -> list[str]:
 
 def _open(
     config: SourceConfig, section: DataSection, labels: str | None, targets: Kind
-) -> tuple[Source, dict[str, str]]:
+) -> tuple[Source, Names]:
     """A file, and its names of the recipe's columns."""
     wanted = [*section.columns, *section.targets]
     if section.labels is not None and labels is not None:
         wanted.append(section.labels)
-    for name in config.columns:
-        if name not in wanted:
-            raise ConfigError(f"{config.path}: columns has {name!r}; {closest(name, wanted)}")
-    names = {name: config.columns.get(name, name) for name in wanted}
-    fields = {names[name]: Field(name=names[name]) for name in section.columns}
-    for name in section.targets:
-        fields[names[name]] = Field(name=names[name], kind=targets)
+    names = _names_in_file(config, section, wanted)
+    fields = {c: Field(name=c) for name in section.columns for c in names[name]}
+    fields.update((names[t][0], Field(name=names[t][0], kind=targets)) for t in section.targets)
     fields.update((c, Field(name=c)) for c in config.where if c not in fields)
 
     def attempt(kind: Kind) -> Source:
         every = dict(fields)
         if section.labels in names:
-            column = names[str(section.labels)]
+            column = names[str(section.labels)][0]
             if column not in config.where:
                 every[column] = Field(name=column, kind=kind)
         cache = None if section.cache is None else Path(section.cache)
@@ -195,6 +201,20 @@ def _open(
     return source, names
 
 
+def _names_in_file(config: SourceConfig, section: DataSection, wanted: Sequence[str]) -> Names:
+    given = config.columns or section.columns_in_files
+    names = {}
+    for name in given:
+        if name not in wanted:
+            raise ConfigError(f"{config.path}: there is no {name!r}; {closest(name, wanted)}")
+    for name in wanted:
+        column = given.get(name, name)
+        names[name] = (column,) if isinstance(column, str) else tuple(column)
+        if len(names[name]) != 1 and name not in section.columns:
+            raise ConfigError(f"{config.path}: {name!r} is {column!r}; only texts are joined")
+    return names
+
+
 def _filtered(source: Source, where: Mapping[str, str]) -> Source:
     kept = []
     for begin in range(0, len(source), _AT_ONCE):
@@ -205,7 +225,7 @@ def _filtered(source: Source, where: Mapping[str, str]) -> Source:
     if not kept:
         listed = ", ".join(f"{column} = {value!r}" for column, value in where.items())
         raise DataError(f"{source.name} has no row with {listed}; check the values of `where`")
-    names = {field.name: field.name for field in source.fields}
+    names = {field.name: (field.name,) for field in source.fields}
     return View(source, names, rows=np.asarray(kept, np.int64))
 
 

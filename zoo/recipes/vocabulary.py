@@ -24,7 +24,7 @@ def learn_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> S
         vocab_size: at most so many pieces; a small corpus may have fewer.
         max_length: longer texts are cut to this many tokens.
     """
-    tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))  # type: ignore[call-arg]
+    tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     trainer = trainers.WordPieceTrainer(

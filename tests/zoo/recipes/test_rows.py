@@ -22,6 +22,18 @@ def test_columns_of_a_file_get_the_names_of_the_recipe(tmp_path):
     assert source[0] == {"anchor": "p", "positive": "h"}
 
 
+def test_several_columns_of_a_file_are_joined(tmp_path):
+    config = tsv(tmp_path / "a.tsv", ("title", "body", "label"), ("t", "b", "x"))
+    section = DataSection(columns_in_files={"text": ("title", "body")}, labels="label")
+    [source], _ = open_sources([config], section, labels="class")
+    assert source[0] == {"text": "t b", "label": 0}
+    with pytest.raises(ConfigError, match="only texts are joined"):
+        wrong = DataSection(columns_in_files={"label": ("title", "body")}, labels="label")
+        open_sources([config], wrong, labels="class")
+    with pytest.raises(ConfigError, match="no 'txt'; did you mean 'text'"):
+        open_sources([config], DataSection(columns_in_files={"txt": "title"}))
+
+
 def test_rows_are_chosen_by_the_value_of_a_column(tmp_path):
     tsv(tmp_path / "a.tsv", ("text", "kind"), ("1", "x"), ("2", "y"), ("3", "x"))
     path = str(tmp_path / "a.tsv")
