@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from textzoo.modules.dropout import Dropout
 from textzoo.modules.functional import rotate
 from textzoo.modules.parameters import DtypeName, linear
 
@@ -56,7 +57,7 @@ class SelfAttention(nnx.Module):
         )
         self.qkv = make(width, (3, *heads), axes=("embed", None, "heads", None))
         self.out = make(heads, width, axes=("heads", None, "embed"))
-        self.dropout = nnx.Dropout(dropout, deterministic=True)
+        self.dropout = Dropout(dropout, deterministic=True)
 
     def __call__(
         self,

@@ -9,6 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from textzoo.modules.attention import SelfAttention
+from textzoo.modules.dropout import Dropout
 from textzoo.modules.feed_forward import FeedForward
 from textzoo.modules.functional import relative_buckets
 from textzoo.modules.parameters import (
@@ -75,7 +76,7 @@ class TransformerLayer(nnx.Module):
             dtype=dtype, param_dtype=param_dtype, rngs=rngs,
         )  # fmt: skip
         self.feed_forward_norm = make_norm()
-        self.dropout = nnx.Dropout(dropout, deterministic=True)
+        self.dropout = Dropout(dropout, deterministic=True)
 
     def __call__(
         self,
@@ -230,7 +231,7 @@ class TransformerEncoder(nnx.Module):
         self.layers = nnx.List([make_layer(index) for index in range(own_layers)])
         self.remat = "none"
         self.final_norm = make_norm(width) if use_final_norm else None
-        self.dropout = nnx.Dropout(dropout, deterministic=True)
+        self.dropout = Dropout(dropout, deterministic=True)
 
     def __call__(
         self,
