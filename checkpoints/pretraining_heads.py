@@ -89,7 +89,7 @@ def read_replaced_token_head(
 
 def _open(
     directory: Path, tables: Mapping[str, HeadTable]
-) -> tuple[dict[str, Any], dict[str, np.ndarray], HeadTable]:
+) -> tuple[Mapping[str, Any], dict[str, np.ndarray], HeadTable]:
     data = read_json(directory / "config.json")
     kind = str(data.get("model_type"))
     if kind not in tables:

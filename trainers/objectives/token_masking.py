@@ -64,9 +64,10 @@ class Vocabulary:
             token["id"] for token in json.loads(library.to_str())["added_tokens"]
             if token["special"]
         ]  # fmt: skip
-        named = [library.token_to_id(token) for token in roles.values()]
+        ids = library.get_vocab()
+        named = [ids[token] for token in roles.values()]
         return cls(
-            mask_id=library.token_to_id(roles["mask_token"]),
+            mask_id=ids[roles["mask_token"]],
             special_ids=tuple(sorted({*marked, *named})),
             vocab_size=tokenizer.vocab_size,
         )

@@ -13,6 +13,7 @@ from textzoo.errors import ConfigError
 from textzoo.modules import SubwordTokenizer, TextBatch
 from textzoo.modules.heads import MaskedLanguageHead
 from textzoo.trainers.batch import TrainBatch
+from textzoo.trainers.blueprint import Blueprint
 from textzoo.trainers.objectives.masked_language import (
     MaskedLanguageObjective,
     make_masked_language_head,
@@ -23,6 +24,10 @@ from textzoo.trainers.objectives.token_masking import (
     Vocabulary,
     mask_texts,
 )
+from textzoo.trainers.optimizers import OptimizerConfig
+from textzoo.trainers.schedules import ScheduleConfig
+from textzoo.trainers.trainer import Trainer
+from textzoo.trainers.training_config import TrainingConfig
 
 VOCAB, B, L = 60, 6, 20
 VOCABULARY = Vocabulary(mask_id=4, special_ids=(0, 1, 2, 3), vocab_size=VOCAB)
@@ -277,6 +282,24 @@ def test_a_head_with_a_table_of_its_own():
     objective = MaskedLanguageObjective(model, head, vocabulary=VOCABULARY)
     _, gradients = run(objective)
     assert jnp.abs(gradients["head"]["output"]["kernel"][...]).sum() > 0
+
+
+def test_weights_of_tokens_are_kept_with_the_training_state():
+    assert Blueprint(make_objective(log_weights=jnp.zeros(VOCAB))).memory == ("token_log_weights",)
+    assert Blueprint(make_objective()).memory == ()
+
+
+def test_a_model_learns_to_repeat_its_neighbors():
+    rows = np.repeat(np.arange(5, 37, dtype=np.int32)[:, None], 12, axis=1)
+    batch = TrainBatch(texts=(TextBatch(ids=rows, mask=np.ones(rows.shape, bool)),))
+    schedule = ScheduleConfig(kind="constant", peak=1e-2, warmup_steps=5)
+    trainer = Trainer(
+        make_objective(model=make_model(layers=1)),
+        TrainingConfig(steps=150, optimizer=OptimizerConfig(schedule=schedule)),
+    )
+    losses = [float(trainer.update(batch)["loss"]) for _ in range(150)]
+    assert losses[0] > 3.5
+    assert np.mean(losses[-10:]) < 0.7
 
 
 def test_the_model_is_exported_without_its_head():
