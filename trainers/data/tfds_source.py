@@ -128,8 +128,6 @@ def table_to_tfds(
     Raises:
         DataError: the dataset exists already, or the splits have different columns.
     """
-    import tensorflow_datasets as tfds
-
     tables = {"train": splits} if isinstance(splits, Source) else dict(splits)
     if not tables or len({table.fields for table in tables.values()}) != 1:
         raise DataError(
@@ -140,6 +138,20 @@ def table_to_tfds(
     target = Path(directory) / name / version
     if target.exists():
         raise DataError(f"{target} exists; remove it, or write another name or version")
+    # The library reports its progress on both streams.
+    silent = io.StringIO()
+    with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+        builder = _builder(tables, name, version)(
+            data_dir=str(directory), file_format="array_record"
+        )
+        builder.download_and_prepare()
+    return target
+
+
+def _builder(tables: Mapping[str, Source], name: str, version: str) -> Any:
+    """The class that prepares a dataset. The library's own for tables needs TensorFlow."""
+    import tensorflow_datasets as tfds
+
     features = _features(next(iter(tables.values())))
 
     class TableBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -156,12 +168,7 @@ def table_to_tfds(
                 yield index, table[index]
 
     TableBuilder.name = name
-    # The library reports its progress on both streams.
-    silent = io.StringIO()
-    with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
-        builder = TableBuilder(data_dir=str(directory), file_format="array_record")
-        builder.download_and_prepare()
-    return target
+    return TableBuilder
 
 
 def _features(table: Source) -> Any:
