@@ -257,6 +257,15 @@ def test_spans_are_as_long_as_asked():
     assert_binomial(counts, expected, 4000)
 
 
+def test_spans_of_one_token_are_tokens():
+    candidates, words = make_rows()
+    found = select("spans", candidates, words, longest=1)
+    positions = np.broadcast_to(np.arange(L), candidates.shape)
+    np.testing.assert_array_equal(
+        np.asarray(found.unit_starts)[candidates], positions[np.asarray(candidates)]
+    )
+
+
 def test_spans_cover_neighbors():
     candidates = jnp.ones((200, 120), bool)
     found = run(
