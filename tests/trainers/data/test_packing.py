@@ -88,16 +88,20 @@ def test_no_piece_crosses_the_end_of_a_text(lengths, packing):
     np.testing.assert_array_equal(first, last)
 
 
-def test_pieces_are_put_where_the_least_room_is_left():
-    # Rows of 10: 7 opens a row, 6 another, 4 goes to the 6 (room 4, not an own row),
-    # 3 to the 7 (room 3), 2 opens a third.
-    starts = np.cumsum([0, 4, 7, 2, 6, 3])
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        # Rows of 10: 7 opens one, 6 another, 4 goes to the 6 and 3 to the 7; 2 opens a third.
+        ([4, 7, 2, 6, 3], [[2], [3, 7], [4, 6]]),
+        # 3 fits beside the 6 and beside the 7, where it leaves less room.
+        ([3, 6, 7], [[3, 7], [6]]),
+    ],
+)
+def test_pieces_are_put_where_the_least_room_is_left(lengths, expected):
+    starts = np.concatenate([[0], np.cumsum(lengths)])
     plan = plan_rows(starts, "pack", length=10, special=(0, 0), seed=0)
-    found = sorted(
-        sorted(plan.lengths[a:b].tolist())
-        for a, b in zip(plan.firsts[:-1], plan.firsts[1:], strict=True)
-    )
-    assert found == [[2], [3, 7], [4, 6]]
+    ends = zip(plan.firsts[:-1], plan.firsts[1:], strict=True)
+    assert sorted(sorted(plan.lengths[a:b].tolist()) for a, b in ends) == expected
 
 
 def test_short_texts_leave_less_than_one_percent_of_padding():

@@ -209,11 +209,13 @@ def test_an_unknown_ending_lists_the_known_ones(tmp_path):
         open_source(tmp_path / "a.csv", ("text",))
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_noticed(tmp_path):
-    path = write_jsonl(tmp_path / "a.jsonl")
-    source = JsonlSource(path, ("anchor",))
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt"])
+def test_a_file_that_shrinks_while_it_is_read_is_noticed(name, tmp_path):
+    path = write_jsonl(tmp_path / name, [{"text": "some text"}] * 50)
+    source = open_source(path, ("text",))
     with path.open("r+") as file:
-        file.truncate(100)
+        file.truncate(path.stat().st_size - 4)
+    assert source[48]
     with pytest.raises(DataError, match="has changed since it was opened: row 49"):
         source[49]
 
