@@ -61,6 +61,12 @@ def host_arrays(arrays: Mapping[str, Any]) -> dict[str, jax.Array]:
     else:
         from jax.experimental import multihost_utils
 
-        whole = multihost_utils.process_allgather(dict(arrays), tiled=True)
+        # What was read from a file is whole in every process already.
+        spread = {
+            name: array
+            for name, array in arrays.items()
+            if isinstance(array, jax.Array) and not array.is_fully_addressable
+        }
+        whole = {**arrays, **multihost_utils.process_allgather(spread, tiled=True)}
     # A copy: on a CPU the result would share memory with arrays that are donated to the next step.
     return {name: jnp.array(value, copy=True) for name, value in whole.items()}
