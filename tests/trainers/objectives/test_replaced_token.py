@@ -198,8 +198,9 @@ def sample(logits, *, seed=0, block=None, temperature=1.0, weights=None):
 def test_samples_follow_the_softmax():
     logits = jnp.log(jnp.asarray([0.5, 0.3, 0.2])) * jnp.ones((2000, 3, 1))
     for temperature, shares in ((1.0, [0.5, 0.3, 0.2]), (0.5, np.array([25, 9, 4]) / 38)):
-        found = np.asarray(sample(logits, temperature=temperature).samples).ravel()
-        counts = np.bincount(found, minlength=3) / 6000
+        found = np.asarray(sample(logits, temperature=temperature).samples)
+        assert (found[:, 0] != found[:, 1]).any() and (found[0] != found[1]).any()
+        counts = np.bincount(found.ravel(), minlength=3) / 6000
         np.testing.assert_allclose(counts, shares, atol=4 * np.sqrt(0.25 / 6000))
 
 
