@@ -17,7 +17,16 @@ from textzoo.recipes.objectives import TYPES, masking_of
 from textzoo.recipes.recipe import DataSection, Recipe
 from textzoo.recipes.rows import open_sources, split_rows
 from textzoo.trainers.batch import TrainBatch
-from textzoo.trainers.data import Column, Field, Mixture, Source, TextData, WithVectors
+from textzoo.trainers.data import (
+    Column,
+    Field,
+    Mixture,
+    PackedData,
+    Source,
+    TextData,
+    WithVectors,
+)
+from textzoo.trainers.data.batched import BatchedData
 from textzoo.trainers.data.collate import Collator
 from textzoo.trainers.data.fields import Kind
 from textzoo.trainers.evaluation import HeldOut
@@ -128,7 +137,7 @@ def with_teacher(recipe: Recipe, rows: Rows, folder: Path) -> Rows:
     )
 
 
-def make_data(recipe: Recipe, rows: Rows, tokenizer: Tokenizer) -> TextData:
+def make_data(recipe: Recipe, rows: Rows, tokenizer: Tokenizer) -> BatchedData:
     """The rows to train on, as batches."""
     section = recipe.data
     weights = [source.weight for source in section.sources if source.weight is not None]
@@ -136,6 +145,8 @@ def make_data(recipe: Recipe, rows: Rows, tokenizer: Tokenizer) -> TextData:
         parts=rows.train, weights=tuple(weights) or None,
         single_source_batches=section.single_source_batches,
     )  # fmt: skip
+    if section.packing is not None:
+        return _packed(recipe, mixture, tokenizer, seed=section.seed)
     return TextData(
         mixture, tokenizer, **_reading(recipe, rows.classes), seed=section.seed,
         tokenize_ahead=section.tokenize_ahead, group_by_length=section.group_by_length,
@@ -146,9 +157,12 @@ def make_held_out(recipe: Recipe, rows: Rows, tokenizer: Tokenizer) -> dict[str,
     """The rows to measure on, by the name of their metrics."""
     if not rows.held_out:
         return {}
-    data = TextData(
-        Mixture(parts=rows.held_out), tokenizer, **_reading(recipe, rows.classes), shuffle=False
-    )
+    mixture = Mixture(parts=rows.held_out)
+    data: BatchedData
+    if recipe.data.packing is not None:
+        data = _packed(recipe, mixture, tokenizer, shuffle=False)
+    else:
+        data = TextData(mixture, tokenizer, **_reading(recipe, rows.classes), shuffle=False)
     batches = functools.partial(
         data.evaluation_batches, process_index=jax.process_index(),
         process_count=jax.process_count(),
@@ -183,6 +197,10 @@ def largest_batch(
     batch, _ = collate(
         rows, collate.tokenize(rows), collate.hash(rows), recipe.data.batch_size, longest
     )
+    if recipe.data.packing == "pack":
+        zeros = np.zeros_like(batch.texts[0].ids)
+        packed = batch.texts[0].replace(positions=zeros, segment_ids=zeros)
+        batch = batch.replace(texts=(packed,))
     return batch.replace(row_mask=None)
 
 
@@ -202,6 +220,17 @@ def tokens_per_row(recipe: Recipe, rows: Rows, tokenizer: Tokenizer) -> float:
         total += int(lengths.sum()) * len(source) // len(found)
         seen += len(source)
     return total / seen
+
+
+def _packed(recipe: Recipe, mixture: Mixture, tokenizer: Tokenizer, **options: Any) -> PackedData:
+    """Rows that are filled with several texts."""
+    section, reading = recipe.data, _reading(recipe, ())
+    shared = {name: reading[name] for name in ("batch_size", "word_ids", "strict", "cache")}
+    packing: Any = section.packing
+    return PackedData(
+        mixture, tokenizer, column=section.columns[0], packing=packing,
+        length=max(section.lengths or (tokenizer.max_length,)), **shared, **options,
+    )  # fmt: skip
 
 
 def _reading(recipe: Recipe, classes: Sequence[str]) -> dict[str, Any]:

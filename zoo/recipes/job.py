@@ -29,7 +29,7 @@ from textzoo.recipes.recipe import EvaluationConfig, Recipe
 from textzoo.recipes.vocabulary import texts_of
 from textzoo.text_encoder import TextEncoder
 from textzoo.trainers.batch import TrainBatch
-from textzoo.trainers.data import TextData
+from textzoo.trainers.data.batched import BatchedData
 from textzoo.trainers.evaluation import HeldOut
 from textzoo.trainers.mesh import MeshConfig
 from textzoo.trainers.objectives.base import Objective
@@ -82,7 +82,7 @@ class Job:
         bundle = dataclasses.replace(self.bundle, model=model, name=self.recipe.name)
         return TextEncoder.from_bundle(bundle)
 
-    def data(self, folder: Path) -> tuple[TextData, dict[str, HeldOut]]:
+    def data(self, folder: Path) -> tuple[BatchedData, dict[str, HeldOut]]:
         """The batches to train on and to measure on; a teacher is asked now."""
         rows = with_teacher(self.recipe, self.rows, folder)
         return (

@@ -38,18 +38,12 @@ def show_plan(job: Job, directory: Path, console: Console) -> None:
 
 def plan_lines(job: Job, directory: Path) -> list[tuple[str, str]]:
     """Label and value of every line."""
-    config, section = job.config, job.recipe.data
-    tokens = tokens_per_row(job.recipe, job.rows, job.tokenizer)
-    seen = config.steps * section.batch_size
-    epochs = seen / job.rows.count
-    steps = f"{config.steps:,} of {section.batch_size:,} rows: {epochs:.3g} epochs"
+    config = job.config
     lines = [
         ("recipe", f"{job.recipe.name} ({job.recipe.kind}, {job.recipe.objective.type})"),
         ("rows", _rows(job)),
-        ("tokens", f"about {tokens:,.1f} a row, {tokens * job.rows.count:,.0f} an epoch, "
-                   f"{tokens * seen:,.0f} in all"),
-        ("steps", f"{steps}, {batches_per_epoch(job):,} steps an epoch"),
-    ]  # fmt: skip
+        *_lengths(job),
+    ]
     if job.rows.classes:
         shown = ", ".join(job.rows.classes[:8]) + (", ..." if len(job.rows.classes) > 8 else "")
         lines.append(("classes", f"{len(job.rows.classes)}: {shown}"))
@@ -62,6 +56,23 @@ def plan_lines(job: Job, directory: Path) -> list[tuple[str, str]]:
     lines.append(("writes", f"{directory}: recipe.json, metrics.jsonl, loss.png, checkpoints/, and "
                             "the best model in model/"))  # fmt: skip
     return lines
+
+
+def _lengths(job: Job) -> list[tuple[str, str]]:
+    """Tokens and steps of the run."""
+    section, steps = job.recipe.data, job.config.steps
+    size = section.batch_size
+    tokens = tokens_per_row(job.recipe, job.rows, job.tokenizer)
+    epoch = tokens * job.rows.count
+    if section.packing is None:
+        total, each = tokens * steps * size, f", {batches_per_epoch(job):,} steps an epoch"
+    else:
+        length = max(section.lengths or (job.tokenizer.max_length,))
+        total, each = float(steps * size * length), f" of {length:,} tokens, packed"
+    return [
+        ("tokens", f"about {tokens:,.1f} a row, {epoch:,.0f} an epoch, {total:,.0f} in all"),
+        ("steps", f"{steps:,} of {size:,} rows{each}: {total / epoch:.3g} epochs"),
+    ]
 
 
 def _cost(job: Job) -> list[tuple[str, str]]:

@@ -110,6 +110,9 @@ class DataSection:
         tokenize_ahead: tokenize all texts before the first batch.
         group_by_length: see :class:`textzoo.trainers.data.TextData`.
         single_source_batches: all rows of a batch are from the same source.
+        packing: of masked language modeling: ``"pack"`` or ``"concatenate"`` fill rows of the
+            longest of ``lengths`` with several texts; see
+            :class:`textzoo.trainers.data.PackedData`. Then ``batch_size`` counts such rows.
     """
 
     sources: tuple[SourceConfig, ...] = ()
@@ -129,6 +132,7 @@ class DataSection:
     tokenize_ahead: bool = False
     group_by_length: int = 0
     single_source_batches: bool = False
+    packing: str | None = None
 
     def __post_init__(self) -> None:
         weighed = [source.weight is not None for source in self.sources]
@@ -144,6 +148,11 @@ class DataSection:
                 )
         if self.teacher is not None and self.targets:
             raise ConfigError("give a teacher or targets, not both: the teacher makes the targets")
+        if self.packing is not None and (len(self.columns) != 1 or self.prefixes):
+            raise ConfigError(
+                f"packing={self.packing!r} with columns={list(self.columns)}; rows are packed with "
+                "texts of one column, without prefixes"
+            )
         for name in self.prefixes:
             if name not in self.columns:
                 raise ConfigError(f"prefixes has {name!r}; {closest(name, self.columns)}")
@@ -290,7 +299,7 @@ class Recipe:
         kind = data["kind"]
         if kind not in KINDS:
             raise ConfigError(f"kind is {kind!r}; {closest(str(kind), KINDS)}")
-        return cls(
+        recipe = cls(
             kind=kind,
             model=read_section(ModelSection, data["model"], "model"),
             data=read_section(DataSection, _with_source_tables(data["data"]), "data"),
@@ -301,6 +310,23 @@ class Recipe:
             ),
             name=convert(data.get("name", "recipe"), str, "name"),
         )
+        recipe.check()
+        return recipe
+
+    def check(self) -> None:
+        """Raises :class:`ConfigError` when sections do not go together."""
+        if self.data.packing is None:
+            return
+        if self.kind != "mlm":
+            raise ConfigError(
+                f"data.packing={self.data.packing!r} is for recipes of kind 'mlm'; leave it out"
+            )
+        lengths = (self.training.evaluate_every, self.training.save_every)
+        if self.training.epochs is not None or "epoch" in lengths:
+            raise ConfigError(
+                "data.packing: how many packed rows an epoch has is known late; give training "
+                "lengths in steps"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON types, with every default written out."""

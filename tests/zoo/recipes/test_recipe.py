@@ -107,6 +107,8 @@ def test_overrides_leave_the_data_as_it_is():
         ("training.evaluate_every=often", 'write a number of steps, or "epoch"'),
         ("training.optimizer.schedule.peak=-1", r"peak=-1\.0; use a number above 0"),
         ("data.prefixes.c=x", "prefixes has 'c'"),
+        ("data.packing=pack", "with columns="),
+        ("data={columns = ['a'], packing = 'pack'}", "is for recipes of kind 'mlm'"),
         ("data", "override 'data' has no ="),
         ("data.columns.x=1", r"data\.columns is .*, not a table"),
     ],

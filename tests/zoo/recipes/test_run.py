@@ -1,6 +1,7 @@
 import json
 import re
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
@@ -52,6 +53,19 @@ def test_every_objective_trains_and_exports_its_best_model(name, make_recipe, tm
     expected = job.encoder(trainer.best_model())
     loaded = textzoo.load(result.model)
     np.testing.assert_array_equal(loaded.encode(TEXTS), expected.encode(TEXTS))
+
+
+def test_texts_are_packed_into_rows(make_recipe, tmp_path):
+    data = {"packing": "pack", "lengths": [16], "batch_size": 2, "held_out": 6}
+    job = prepare(make_recipe("mlm", model=MASKED, data=data))
+    train, held_out = job.data(tmp_path)
+    stream = train.stream()
+    batch = next(stream).batch
+    stream.close()
+    # 16 tokens hold two texts of four words with their [CLS] and [SEP], and a piece of a third.
+    assert int(batch.texts[0].segment_ids.max()) >= 2
+    assert jax.tree.structure(batch) == jax.tree.structure(job.batch)
+    assert [b.batch.texts[0].ids.shape for b in held_out["held_out"].batches()][0] == (2, 16)
 
 
 def test_training_lowers_the_loss(make_recipe, tmp_path):
@@ -125,7 +139,7 @@ def test_a_plan_is_printed_and_writes_nothing(make_recipe, tmp_path):
     assert re.search(r"rows +18 of .*rows.jsonl; 6 held out", text)
     # Every text has four words: 18 rows of 4 tokens, 9 steps of 8 rows.
     assert "about 4.0 a row, 72 an epoch, 288 in all" in text
-    assert "9 of 8 rows: 4 epochs, 3 steps an epoch" in text
+    assert "9 of 8 rows, 3 steps an epoch: 4 epochs" in text
     assert "classes" in text and "cat, other" in text
     assert "MiB a device" in text
 
