@@ -1,5 +1,7 @@
 """Dropout whose random numbers cost less."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -36,9 +38,8 @@ class Dropout(nnx.Dropout):
             return inputs
         if rngs is None:
             raise ValueError("dropout draws random numbers; give it rngs, or deterministic=True")
-        if isinstance(rngs, nnx.Rngs):
-            rngs = rngs[self.rng_collection]
-        key = rngs() if isinstance(rngs, nnx.RngStream) else rngs
+        source: Any = rngs[self.rng_collection] if isinstance(rngs, nnx.Rngs) else rngs
+        key: Array = source() if isinstance(source, nnx.RngStream) else source
         kept = round((1 - self.rate) * _RESOLUTION)
         if kept == 0:
             return jnp.zeros_like(inputs)

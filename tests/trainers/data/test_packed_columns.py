@@ -39,14 +39,14 @@ def text_at(packed, place):
 
 
 def test_the_longest_text_comes_first_and_each_goes_where_the_least_room_is_left():
-    packed = packing().pack([column([1] * 3, [2] * 5), column([3] * 2, [4])])
-    # Rooms of 6: the 5 leaves 1, the 3 leaves 3, the 2 goes to the 3, the 1 to the 5 (first of
-    # the two with room for one).
-    assert packed.ids.tolist() == [[2, 2, 2, 2, 2, 4], [1, 1, 1, 3, 3, 0]]
-    assert packed.mask.tolist() == [[True] * 6, [True] * 5 + [False]]
-    assert packed.positions.tolist() == [[0, 1, 2, 3, 4, 0], [0, 1, 2, 0, 1, 0]]
-    assert packed.segment_ids.tolist() == [[1, 1, 1, 1, 1, 2], [1, 1, 1, 2, 2, 0]]
-    assert packed.places.tolist() == [[16, 17], [0, 1]]
+    packed = packing().pack([column([1] * 3, [2] * 5), column([3], [4])])
+    # Rooms of 6: the 5 leaves 1, the 3 leaves 3. One 1 fills the first row up, the other has the
+    # second only.
+    assert packed.ids.tolist() == [[2, 2, 2, 2, 2, 3], [1, 1, 1, 4, 0, 0]]
+    assert packed.mask.tolist() == [[True] * 6, [True] * 4 + [False] * 2]
+    assert packed.positions.tolist() == [[0, 1, 2, 3, 4, 0], [0, 1, 2, 0, 0, 0]]
+    assert packed.segment_ids.tolist() == [[1, 1, 1, 1, 1, 2], [1, 1, 1, 2, 0, 0]]
+    assert packed.places.tolist() == [[16, 1], [0, 17]]
 
 
 texts_of_a_column = st.lists(st.lists(st.integers(1, 9), max_size=6), min_size=5, max_size=5)
