@@ -24,6 +24,7 @@ from textzoo.trainers.metrics import Window
 from textzoo.trainers.objectives.base import Objective
 from textzoo.trainers.optimizers import make_optimizer
 from textzoo.trainers.parameter_groups import split_frozen
+from textzoo.trainers.precision import check_precision
 from textzoo.trainers.schedules import make_schedule
 from textzoo.trainers.sharding import place_batch, replicated
 from textzoo.trainers.state import TrainState, abstract_state, initial_state, shardings_of
@@ -100,7 +101,8 @@ class Trainer:
         self.blueprint = Blueprint(objective, remat=config.remat)
         shapes = self.blueprint.shapes(self.blueprint.parameters)
         self.optimizer = make_optimizer(config.optimizer, shapes, config.steps)
-        _, frozen = split_frozen(config.optimizer.group(shapes))
+        trained, frozen = split_frozen(config.optimizer.group(shapes))
+        check_precision({name: shapes[name] for name in trained})
         self.abstract = abstract_state(
             self.blueprint, self.optimizer, self.mesh, frozen=frozen,
             has_average=config.average_decay is not None,
