@@ -5,10 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import flax.nnx as nnx
-import numpy as np
+from flax import nnx
 
-from textzoo.checkpoints import weights
 from textzoo.checkpoints.bundle import Bundle
 from textzoo.checkpoints.directory import with_dtype
 from textzoo.config import ModelConfig, Part
@@ -18,10 +16,11 @@ from textzoo.loading import load
 from textzoo.model import TextModel
 from textzoo.modules import SubwordTokenizer, Tokenizer
 from textzoo.modules.tokenizers.subword import FILE_NAME as TOKENIZER_FILE
-from textzoo.parts import accepts_option, build, build_part
+from textzoo.parts import build, build_part
 from textzoo.recipes.recipe import ModelSection
 from textzoo.recipes.vocabulary import kept_tokenizer, learn_tokenizer
 from textzoo.registry import get_config
+from textzoo.trainers.precision import in_single_precision
 
 
 def make_model(
@@ -50,7 +49,7 @@ def make_model(
 
 def _started(section: ModelSection) -> Bundle:
     encoder = load(str(section.start), dtype=section.dtype)
-    model = _in_single_precision(_with_parts(encoder.model, section))
+    model = in_single_precision(_with_parts(encoder.model, section))
     return Bundle(model=model, tokenizer=encoder.tokenizer, settings=encoder.settings)
 
 
@@ -115,28 +114,6 @@ def _with_parts(model: TextModel, section: ModelSection) -> TextModel:
         embedding=model.embedding, encoder=model.encoder, pooling=pooling, heads=heads,
         config=config,
     )  # fmt: skip
-
-
-def _in_single_precision(model: TextModel) -> TextModel:
-    config = _config_of(model)
-
-    def widened(part: Part) -> Part:
-        stored = part.options.get("param_dtype", "float32")
-        return part if stored == "float32" else part.replace(param_dtype="float32")
-
-    changes: dict[str, Any] = {
-        slot: widened(part)
-        for slot, part in config.slots()
-        if not slot.startswith("heads") and accepts_option(part, "param_dtype")
-    }
-    heads = tuple(
-        widened(head) if accepts_option(head, "param_dtype") else head for head in config.heads
-    )
-    wide = config.replace(**changes, heads=heads)
-    if wide.to_dict() == config.to_dict():
-        return model
-    arrays: dict[str, np.ndarray] = weights.get_parameters(model)
-    return weights.fill(weights.abstract_model(wide), arrays, source="the model to start from")
 
 
 def _cut(bundle: Bundle, max_length: int | None) -> Bundle:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 
@@ -12,6 +13,8 @@ from textzoo.classifying import predict
 from textzoo.errors import ConfigError, DataError, ResumeError
 from textzoo.evaluation import evaluate
 from textzoo.recipes import prepare, run_recipe
+from textzoo.recipes.models import make_model
+from textzoo.recipes.recipe import ModelSection
 from textzoo.trainers.metrics import read_metrics
 from textzoo.trainers.trainer import Trainer
 
@@ -182,6 +185,31 @@ def test_a_teachers_vectors_are_the_targets(make_recipe, tiny, tmp_path):
     assert first["teacher_cosine"] > 0.9
     assert len(list((tmp_path / "run" / "teacher").glob("*.npy"))) == 2
     assert result.step == 6
+
+
+def test_a_model_stored_in_half_precision_is_trained_in_single():
+    bundle = make_model(ModelSection(start="static_english_small", heads=(), max_length=32))
+    assert bundle.model.embedding.table[...].dtype == np.float32
+    assert len(bundle.model.heads) == 0
+    assert bundle.tokenizer.max_length == 32
+    # What is written into the model directory says the same.
+    assert bundle.model.config.tokenizer.options["max_length"] == 32
+
+
+def test_fresh_models_compute_in_the_dtype_asked_for():
+    section = ModelSection(
+        architecture="bert_tiny_uncased", new_vocabulary=50, dtype="bfloat16", max_length=40,
+        overrides={"encoder": {"num_layers": 1, "max_length": 16}},
+        pooling={"type": "ClsPooling"},
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="at most 16"):
+        make_model(section, texts=["a cat"])
+    bundle = make_model(dataclasses.replace(section, max_length=None), texts=["a cat"])
+    config = bundle.model.config
+    assert config.encoder.options["dtype"] == "bfloat16"
+    assert config.pooling.type == "ClsPooling"
+    assert config.embedding.options["vocab_size"] == 50
+    assert bundle.tokenizer.max_length == config.tokenizer.options["max_length"] == 16
 
 
 def test_missing_files_and_columns_are_named(make_recipe, tmp_path):
