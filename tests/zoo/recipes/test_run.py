@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
+from tiny_models import WORDS
 
 import textzoo
 from textzoo.checkpoints.weights import FILE_NAME, read_safetensors
@@ -210,6 +211,25 @@ def test_fresh_models_compute_in_the_dtype_asked_for():
     assert config.pooling.type == "ClsPooling"
     assert config.embedding.options["vocab_size"] == 50
     assert bundle.tokenizer.max_length == config.tokenizer.options["max_length"] == 16
+
+
+def test_a_tokenizer_that_was_learned_is_kept(tmp_path):
+    section = ModelSection(architecture="bert_tiny_uncased", new_vocabulary=50)
+    first = make_model(section, texts=["a cat"])
+    first.tokenizer.save(tmp_path)
+    again = make_model(section, texts=["other letters"], folder=tmp_path)
+    assert again.tokenizer.vocab_size == first.tokenizer.vocab_size
+    assert again.tokenizer(["a cat"]).ids.tolist() == first.tokenizer(["a cat"]).ids.tolist()
+
+
+def test_a_prefix_stands_before_the_texts_of_its_column(make_recipe, tmp_path):
+    recipe = make_recipe("contrastive", data={**PAIRS, "prefixes": {"other": "red "}})
+    job = prepare(recipe)
+    stream = job.data(tmp_path)[0].stream()
+    first, second = next(stream).batch.texts
+    stream.close()
+    assert set(second.ids[:, 0].tolist()) == {WORDS.index("red")}
+    assert len(set(first.ids[:, 0].tolist())) > 1
 
 
 def test_missing_files_and_columns_are_named(make_recipe, tmp_path):
