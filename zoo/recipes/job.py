@@ -115,6 +115,9 @@ def prepare(recipe: Recipe, folder: Path | None = None) -> Job:
     config = _with_best_metric(recipe, config, has_held_out=bool(rows.held_out))
     trainer = Trainer(objective, config)
     batch = _abstract(recipe, objective, bundle.tokenizer, rows.classes, trainer.mesh)
+    if trainer.mesh.size == 1:
+        # As the trainer gives it to one device, so that the plan compiles the step of the run.
+        batch = jax.tree.map(lambda rows: jax.ShapeDtypeStruct(rows.shape, rows.dtype), batch)
     return Job(
         recipe=recipe, bundle=bundle, objective=objective, rows=rows, config=config,
         trainer=trainer, batch=batch,

@@ -11,7 +11,8 @@ from flax import nnx
 from textzoo.errors import ConfigError, closest
 from textzoo.model import TextModel
 from textzoo.modules import Tokenizer
-from textzoo.modules.heads import MaskedLanguageHead
+from textzoo.modules.heads import MaskedLanguageHead, ReplacedTokenHead
+from textzoo.parts import build
 from textzoo.recipes.reading import check_keys, convert, read_section
 from textzoo.recipes.recipe import ObjectiveSection
 from textzoo.trainers.objectives.base import Objective
@@ -28,16 +29,24 @@ from textzoo.trainers.objectives.distillation import (
 from textzoo.trainers.objectives.masked_language import (
     MaskedLanguageObjective,
     make_masked_language_head,
+    state_width,
 )
 from textzoo.trainers.objectives.matryoshka import MatryoshkaObjective
 from textzoo.trainers.objectives.nli import NLIObjective
 from textzoo.trainers.objectives.pair_scores import PairScoreObjective
+from textzoo.trainers.objectives.replaced_token import (
+    ReplacedTokenObjective,
+    generator_config,
+)
 from textzoo.trainers.objectives.simcse import SimCSEObjective
 from textzoo.trainers.objectives.token_masking import MaskingConfig, Vocabulary
 from textzoo.trainers.objectives.triplet import TripletObjective
 
 # Arguments that are made here, not taken from a recipe.
-_MADE = ("self", "model", "head", "vocabulary", "log_weights", "labels", "num_classes", "rngs")
+_MADE = (
+    "self", "model", "head", "vocabulary", "log_weights", "labels", "num_classes", "rngs",
+    "generator", "generator_head",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,8 +80,10 @@ class ObjectiveType:
                     classes.append(typing.cast(Any, cls.__base__))
                 elif name not in _MADE:
                     found.setdefault(name, hints[name])
-        if issubclass(self.cls, MaskedLanguageObjective):
+        if self.kind == "mlm":
             found["head"] = Mapping[str, Any]
+            if self.cls is ReplacedTokenObjective:
+                found["generator_fraction"] = float
         else:
             found["matryoshka"] = Mapping[str, Any]
         return found
@@ -80,6 +91,7 @@ class ObjectiveType:
 
 TYPES: Mapping[str, ObjectiveType] = {
     "masked_language": ObjectiveType(kind="mlm", cls=MaskedLanguageObjective),
+    "replaced_token": ObjectiveType(kind="mlm", cls=ReplacedTokenObjective),
     "contrastive": ObjectiveType(kind="contrastive", cls=ContrastiveObjective, has_keys=True),
     "simcse": ObjectiveType(kind="contrastive", cls=SimCSEObjective, has_keys=True),
     "pair_scores": ObjectiveType(kind="contrastive", cls=PairScoreObjective, labels="score"),
@@ -154,8 +166,12 @@ def make_objective(
     if "num_classes" in taken:
         options["num_classes"] = len(classes)
     make: Callable[..., Any] = entry.cls
-    if issubclass(entry.cls, MaskedLanguageObjective):
-        options = _masked_language_options(options, model, tokenizer, seed)
+    if entry.kind == "mlm":
+        options = _masking_options(options, tokenizer)
+    if entry.cls is MaskedLanguageObjective:
+        options["head"] = _head(options, model, seed)
+    if entry.cls is ReplacedTokenObjective:
+        options |= _generator(options, model, seed)
     try:
         objective = make(model, **options)
         if matryoshka is None:
@@ -168,21 +184,34 @@ def make_objective(
 
 def masking_of(section: ObjectiveSection) -> MaskingConfig | None:
     """How tokens are masked, where they are."""
-    if not issubclass(TYPES[section.type].cls, MaskedLanguageObjective):
+    if TYPES[section.type].kind != "mlm":
         return None
     return read_section(MaskingConfig, section.options.get("masking") or {}, "objective.masking")
 
 
-def _masked_language_options(
-    options: dict[str, Any], model: TextModel, tokenizer: Any, seed: int
-) -> dict[str, Any]:
-    head_options = dict(options.pop("head", {}))
+def _masking_options(options: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
+    masking = options.get("masking")
+    if masking is not None:
+        masking = read_section(MaskingConfig, masking, "objective.masking")
+    return {**options, "masking": masking, "vocabulary": Vocabulary.of(tokenizer)}
+
+
+def _head(options: dict[str, Any], model: TextModel, seed: int) -> MaskedLanguageHead:
+    """The head that guesses tokens; its own options are taken out of the others."""
+    own = dict(options.pop("head", {}))
     names = inspect.signature(MaskedLanguageHead.__init__).parameters
-    check_keys(head_options, set(names) - {*_MADE, "width", "vocab_size"}, "objective.head")
-    head = make_masked_language_head(model, rngs=nnx.Rngs(seed), **head_options)
-    masking = options.pop("masking", None)
+    check_keys(own, set(names) - {*_MADE, "width", "vocab_size"}, "objective.head")
+    return make_masked_language_head(model, rngs=nnx.Rngs(seed), **own)
+
+
+def _generator(options: dict[str, Any], model: TextModel, seed: int) -> dict[str, Any]:
+    """A smaller model that proposes tokens, and the heads of both; its head takes the options."""
+    fraction = options.pop("generator_fraction", 0.25)
+    config = model.config
+    assert config is not None
+    generator = build(generator_config(config, fraction), rngs=nnx.Rngs(seed + 1))
     return {
-        **options, "head": head, "vocabulary": Vocabulary.of(tokenizer),
-        "masking": None if masking is None
-        else read_section(MaskingConfig, masking, "objective.masking"),
-    }  # fmt: skip
+        "generator": generator,
+        "generator_head": _head(options, generator, seed + 2),
+        "head": ReplacedTokenHead(state_width(model), rngs=nnx.Rngs(seed + 3)),
+    }

@@ -7,6 +7,7 @@ import pytest
 from textzoo.recipes import abstract_step, prepare
 from textzoo.recipes.command import run_script, take_overrides
 from textzoo.trainers.mesh import make_mesh
+from textzoo.trainers.sharding import place_batch
 
 
 @pytest.fixture
@@ -77,6 +78,12 @@ def test_batches_of_plans_are_those_of_training(make_recipe, kind, tmp_path):
     stream = data.stream()
     batch = next(stream).batch
     stream.close()
+    # The step that a plan compiles is the step of the run, so the run finds it compiled.
+    with jax.set_mesh(job.trainer.mesh):
+        of_the_run = job.trainer.step.lower(
+            job.trainer.start(), place_batch(batch, job.trainer.mesh)
+        )
+    assert of_the_run.as_text() == job.trainer.lower(job.batch).as_text()
     assert jax.tree.structure(batch) == jax.tree.structure(job.batch)
     for real, planned in zip(jax.tree.leaves(batch), jax.tree.leaves(job.batch), strict=True):
         assert (real.shape, np.dtype(real.dtype)) == (planned.shape, planned.dtype)

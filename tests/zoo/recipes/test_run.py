@@ -15,6 +15,7 @@ from textzoo.errors import ConfigError, DataError, ResumeError
 from textzoo.evaluation import evaluate
 from textzoo.recipes import prepare, run_recipe
 from textzoo.recipes.models import make_model
+from textzoo.recipes.objectives import TYPES
 from textzoo.recipes.recipe import ModelSection
 from textzoo.trainers.metrics import read_metrics
 from textzoo.trainers.trainer import Trainer
@@ -28,8 +29,19 @@ MASKED = {
     "new_vocabulary": 60,
     "overrides": {"embedding": {"width": 8}, "encoder": {"type": "IdentityEncoder"}},
 }
+LAYER = {
+    "embedding": {"width": 8},
+    "encoder": {"width": 8, "num_layers": 1, "num_heads": 2, "hidden_dim": 16, "max_length": 16},
+}
 EVERY_TYPE = {
     "masked_language": ("mlm", {"model": MASKED, "objective": {"masking": {"rate": 0.3}}}),
+    "replaced_token": (
+        "mlm",
+        {
+            "model": {**MASKED, "overrides": LAYER},
+            "objective": {"generator_fraction": 0.5, "masking": {"unit": "word"}},
+        },
+    ),
     "contrastive": ("contrastive", {"data": PAIRS, "objective": {"temperature": 1}}),
     "simcse": ("contrastive", {"objective": {"temperature": 0.1, "use_head": True}}),
     "pair_scores": ("contrastive", {"data": {**PAIRS, "labels": "score"}}),
@@ -43,7 +55,17 @@ EVERY_TYPE = {
 }
 
 
-@pytest.mark.parametrize("name", EVERY_TYPE)
+def test_every_objective_a_recipe_may_name_is_tried():
+    assert set(EVERY_TYPE) == set(TYPES)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [  # the generator makes it the only one that takes long to compile
+        pytest.param(name, marks=pytest.mark.slow if name == "replaced_token" else ())
+        for name in EVERY_TYPE
+    ],
+)
 def test_every_objective_trains_and_exports_its_best_model(name, make_recipe, tmp_path):
     kind, tables = EVERY_TYPE[name]
     tables = {**tables, "objective": {"type": name, **tables.get("objective", {})}}
