@@ -54,7 +54,7 @@ def run_script(kind: str, description: str, arguments: Sequence[str] | None = No
     overrides, rest = take_overrides(arguments)
     options = tyro.cli(Options, description=description, args=rest)
     console = Console(stderr=False, highlight=False, width=None if sys.stdout.isatty() else 120)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    _log_sentences()
     try:
         return _run(kind, options, overrides, console, arguments)
     except (TextzooError, OSError, ImportError) as error:
@@ -62,6 +62,14 @@ def run_script(kind: str, description: str, arguments: Sequence[str] | None = No
             f"error: {error}", style="red", markup=False, soft_wrap=True
         )
         return 2
+
+
+def _log_sentences() -> None:
+    """Shows warnings as sentences, also where a library has set up the log before."""
+    logging.basicConfig(level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setFormatter(logging.Formatter("%(message)s"))
 
 
 def take_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

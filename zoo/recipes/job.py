@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,14 +139,15 @@ def abstract_step(path: str | Path, mesh: Mesh) -> tuple[TrainStep, TrainState, 
         The step, and shapes with shardings of its state and its batch.
     """
     recipe = Recipe.load(path)
-    bundle = make_model(recipe.model, name=recipe.name)
+    # Letters are enough for a tokenizer that is to be learned: sizes are those of the recipe.
+    bundle = make_model(recipe.model, texts=string.ascii_lowercase, name=recipe.name)
     assert bundle.tokenizer is not None
     classes = recipe.data.classes
     if labels_kind(recipe) == "class" and not classes:
         classes = open_rows(recipe).classes if recipe.data.sources else _STAND_IN_CLASSES
     objective = make_objective(
         recipe.objective, bundle.model, bundle.tokenizer, classes=classes,
-        seed=recipe.model.seed, **_teacher_width(recipe),
+        seed=recipe.model.seed, **_teacher_width(recipe, only_if_needed=True),
     )  # fmt: skip
     config = dataclasses.replace(recipe.training.resolve(1.0), mesh=MeshConfig(**dict(mesh.shape)))
     trainer = Trainer(objective, config, devices=list(mesh.devices.flat))
@@ -202,10 +204,12 @@ def _with_best_metric(
     return config
 
 
-def _teacher_width(recipe: Recipe) -> dict[str, Any]:
-    """Width of a teacher's vectors, where it is needed and not in the recipe."""
+def _teacher_width(recipe: Recipe, *, only_if_needed: bool = False) -> dict[str, Any]:
+    """Width of a teacher's vectors, where it is not in the recipe."""
     options = recipe.objective.options
     if recipe.data.teacher is None or "teacher_width" in options:
+        return {}
+    if only_if_needed and options.get("metric") == "relations":
         return {}
     return {"teacher_width": load(recipe.data.teacher).dimension}
 

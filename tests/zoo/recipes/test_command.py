@@ -1,13 +1,16 @@
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from textzoo.recipes import abstract_step, prepare
+from textzoo.recipes import Recipe, abstract_step, prepare
 from textzoo.recipes.command import run_script, take_overrides
 from textzoo.trainers.mesh import make_mesh
 from textzoo.trainers.sharding import place_batch
+
+READY = sorted((Path(__file__).parents[3] / "scripts" / "recipes").glob("*.toml"))
 
 
 @pytest.fixture
@@ -87,6 +90,15 @@ def test_batches_of_plans_are_those_of_training(make_recipe, kind, tmp_path):
     assert jax.tree.structure(batch) == jax.tree.structure(job.batch)
     for real, planned in zip(jax.tree.leaves(batch), jax.tree.leaves(job.batch), strict=True):
         assert (real.shape, np.dtype(real.dtype)) == (planned.shape, planned.dtype)
+
+
+@pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
+def test_ready_recipes_are_planned_as_they_are(path):
+    recipe = Recipe.load(path)
+    _, state, batch = abstract_step(path, make_mesh())
+    longest = max(recipe.data.lengths)
+    assert batch.texts[0].ids.shape == (recipe.data.batch_size, longest)
+    assert sum(array.size for array in state.params.values()) > 1e6
 
 
 def test_a_step_is_planned_without_any_data(recipe_file):
