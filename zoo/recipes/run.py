@@ -115,6 +115,9 @@ def _leave(
     console: Console | None,
 ) -> RunResult:  # fmt: skip
     """Draws, and exports when the run has come to its end."""
+    is_first = jax.process_index() == 0
+    if is_first:
+        draw(job, directory)
     if not result.is_complete:
         _say(console, f"stopped at step {result.step:,} of {job.config.steps:,}; the same command "
                       "continues")  # fmt: skip
@@ -122,8 +125,7 @@ def _leave(
     # Every process reads its part of the checkpoint.
     model = trainer.best_model()
     scores: dict[str, float] = {}
-    if jax.process_index() == 0:
-        draw(job, directory)
+    if is_first:
         export_model(job, model, directory, command=command, best_step=result.best_step)
         scores = scores_at(directory, result.best_step)
     target = directory / MODEL_FOLDER
