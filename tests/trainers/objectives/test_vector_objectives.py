@@ -198,6 +198,14 @@ def test_a_teachers_vectors_are_cut_with_the_students():
     assert_term(terms, "distillation_0_3", expected)
 
 
+def test_a_classifier_meets_cut_vectors_with_its_first_rows():
+    objective, batch = make("classification")
+    cut = vectors_of(objective, batch)[0].at[:, 3:].set(0.0)
+    terms = run(MatryoshkaObjective(objective, dims=(3,)), batch)
+    logits = cut @ objective.classifier.linear.kernel[...]
+    assert_term(terms, "classification_3", classification(logits, CLASSES))
+
+
 def test_pair_scores_are_weighed_losses():
     objective, batch = make("pair_scores")
     u, v = vectors_of(objective, batch)
