@@ -85,8 +85,8 @@ _GPUS = (
         link_bandwidth=300e9, ring_multiple=0,
     ),
 )  # fmt: skip
-# So that libtpu, when it is loaded, asks no server and no machine about TPUs that are not there, and
-# locks none of them: several plans may be made at a time.
+# So that libtpu, when it is loaded, asks no server and no machine about TPUs that are not there,
+# and locks none of them: several plans may be made at a time.
 _QUIET = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_SKIP_MDS_QUERY": "1",

@@ -82,10 +82,6 @@ class Trainer:
         abstract: shapes, dtypes and shardings of the state.
         state: the present state; ``None`` until it is needed.
         step: the compiled step, ``(state, batch) -> (state, metrics)``; it donates the state.
-
-    Example:
-        >>> trainer = Trainer(ContrastiveObjective(model), config)  # doctest: +SKIP
-        >>> trainer.fit(data)  # doctest: +SKIP
     """
 
     def __init__(

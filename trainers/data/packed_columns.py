@@ -31,8 +31,7 @@ class PackedColumns:
             large ones few shapes to compile; several devices need a multiple of their number.
         texts_per_row: as many at most.
 
-    Example:
-        >>> PackedColumns(data, length=64)  # doctest: +SKIP
+    Used as ``PackedColumns(TextData(...), length=64)`` where a ``TextData`` would be.
     """
 
     def __init__(
