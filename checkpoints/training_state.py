@@ -317,7 +317,8 @@ class TrainingCheckpoints:
             absl.removeFilter(_is_news)
 
     def _failure(self, step: int | None, error: Exception) -> CheckpointError:
-        self._retention.metrics.pop(step, None)
+        if step is not None:
+            self._retention.metrics.pop(step, None)
         for path in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
             path.rmtree(missing_ok=True)
         steps = self.steps()

@@ -5,14 +5,17 @@ bytes or n-grams per token, ``D`` model width, ``E`` output width, ``S`` spans p
 """
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-AnyArray = Array | np.ndarray
+if TYPE_CHECKING:
+    AnyArray = Any  # whether on the host or on a device, a type checker cannot follow
+else:
+    AnyArray = Array | np.ndarray
 """A JAX array, or a numpy array of the host that is to become one."""
 
 T = TypeVar("T")
@@ -72,7 +75,7 @@ class TextBatch:
 
     def replace(self, **changes: object) -> "TextBatch":
         """Returns a copy with some fields changed."""
-        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+        return dataclasses.replace(self, **changes)
 
     def with_states(self, states: Float[Array, "B L D"]) -> "Hidden":
         """Returns states of these tokens, with what encoders and poolings need to know of them."""

@@ -66,7 +66,8 @@ class MeshConfig:
                 f"mesh {wanted} does not fit {num_devices} devices; the sizes multiplied must be "
                 f"{num_devices}, e.g. MeshConfig(data=-1) for plain data parallelism"
             )
-        return tuple(num_devices // known if size == -1 else size for size in sizes)  # type: ignore[return-value]
+        data, fsdp, model = (num_devices // known if size == -1 else size for size in sizes)
+        return data, fsdp, model
 
 
 def make_mesh(

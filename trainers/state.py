@@ -58,7 +58,7 @@ def abstract_state(
     whole = replicated(mesh)
     optimizer_state = jax.eval_shape(optimizer.init, params)
     shardings = TrainState(
-        step=whole,
+        step=whole,  # type: ignore[arg-type]
         params=where,
         frozen=blueprint.shardings(mesh, tuple(frozen)),
         memory=blueprint.shardings(mesh, blueprint.memory),
@@ -66,7 +66,7 @@ def abstract_state(
         average=where if has_average else None,
     )
     shapes = TrainState(
-        step=jax.ShapeDtypeStruct((), jnp.int32),
+        step=jax.ShapeDtypeStruct((), jnp.int32),  # type: ignore[arg-type]
         params=params,
         frozen=held,
         memory=blueprint.shapes(blueprint.memory),

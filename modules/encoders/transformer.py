@@ -1,6 +1,7 @@
 """One bidirectional transformer whose options cover the BERT family."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -275,7 +276,7 @@ class TransformerEncoder(nnx.Module):
         for index in range(self.num_layers):
             layer = self.layers[self._own_layer(index)]
             is_global = self.local_window is None or index % self.global_every == 0
-            run = functools.partial(
+            run: Callable[..., Any] = functools.partial(
                 _run_layer, layer, positions=positions, bias=bias,
                 return_diagonal=return_attention_diagonal,
             )  # fmt: skip

@@ -131,7 +131,7 @@ def conclude(
     similarity, hardest = jax.lax.stop_gradient((similarity, found.hardest))
     has_negative = rows.is_real & (hardest > NOTHING / 2)
     return Contrast(
-        loss=row_mean(losses / len(competing), rows.is_real),
+        loss=row_mean(jnp.asarray(losses) / len(competing), rows.is_real),
         accuracy=mean_where((similarity > hardest).astype(jnp.float32), has_negative),
         positive_similarity=row_mean(similarity, rows.is_real),
         hardest_negative_similarity=mean_where(hardest, has_negative),

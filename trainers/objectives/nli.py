@@ -64,12 +64,13 @@ class NLIObjective(VectorObjective):
         """Cross-entropy of the classes."""
         check_columns(vectors, least=2, most=2, meaning="the two texts of a pair")
         labels = needed_labels(batch, "the classes of its pairs")
-        classifier = self.kernel[...], self.bias[...]
+        first, second = vectors
+        kernel, bias = self.kernel[...], self.bias[...]
         loss = softmax_nli(
-            *vectors, *classifier, labels, label_smoothing=self.label_smoothing,
+            first, second, kernel, bias, labels, label_smoothing=self.label_smoothing,
             row_mask=batch.row_mask,
         )  # fmt: skip
-        logits = jax.lax.stop_gradient(pair_logits(*vectors, *classifier))
+        logits = jax.lax.stop_gradient(pair_logits(first, second, kernel, bias))
         return LossTerms(
             {"classification": Term(loss)}, {"accuracy": accuracy(logits, labels, batch.row_mask)}
         )

@@ -143,7 +143,8 @@ def split_rows(
             f"data.held_out={held_out} takes {count:,} of {total:,} rows; leave some to train on, "
             "and some to measure on"
         )
-    rest, taken = [], []
+    rest: list[Source] = []
+    taken: list[Source] = []
     ends = np.cumsum([len(source) for source in sources])
     chosen = np.sort(np.random.default_rng(seed).permutation(total)[:count])
     for source, end in zip(sources, ends, strict=True):
