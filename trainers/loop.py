@@ -47,8 +47,8 @@ class Loop:
         self._buffer = MetricBuffer()
         self._rates = RateMeter(flops_per_second=trainer.peak_flops_per_second())
         self._flying: collections.deque[jax.Array] = collections.deque()
-        self._flops: dict[Any, float | None] = {}
-        self._window_flops: float | None = 0.0
+        self._flops: dict[Any, float] = {}
+        self._window_flops = 0.0
         is_first = jax.process_index() == 0
         self._bar = TrainingProgress(
             show_progress and is_first, total=self._config.steps, done=step
@@ -102,11 +102,7 @@ class Loop:
                     "compiled the step for batches of %s in %.1f s",
                     loaded.batch.describe(), time.perf_counter() - started,
                 )  # fmt: skip
-        flops = self._flops[shapes]
-        if flops is None or self._window_flops is None:
-            self._window_flops = None
-        else:
-            self._window_flops += flops
+        self._window_flops += self._flops[shapes]
         self.step += 1
         self._buffer.add(
             self.step, metrics, examples=loaded.examples, tokens=loaded.tokens,

@@ -72,6 +72,8 @@ def place_batch(batch: TrainBatch, mesh: Mesh) -> TrainBatch:
 
     For one device they stay as they are: the compiled step moves them there, in less time.
     """
+    rows = len(jax.tree.leaves(batch)[0])
+    check_batch_size(rows * jax.process_count(), mesh)
     if mesh.size == 1:
         return batch
     sharding = batch_sharding(mesh)

@@ -138,7 +138,10 @@ class Trainer:
         stream = data.stream(
             process_index=jax.process_index(), process_count=jax.process_count()
         )  # fmt: skip
-        with contextlib.closing(stream), self._open_checkpoints() as self._checkpoints:
+        with contextlib.ExitStack() as stack:
+            stack.callback(setattr, self, "_checkpoints", None)
+            stack.enter_context(contextlib.closing(stream))
+            self._checkpoints = stack.enter_context(self._open_checkpoints())
             step = self._restore(stream)
             loop = Loop(
                 self, stream, step, show_progress=show_progress, tensorboard=tensorboard
@@ -148,7 +151,6 @@ class Trainer:
             if self._checkpoints is not None:
                 self._checkpoints.wait()
                 best = _best(self._checkpoints)
-        self._checkpoints = None
         self.model()
         return TrainingResult(
             step=loop.step, is_complete=loop.step == self.config.steps, scores=loop.scores,
@@ -224,8 +226,12 @@ class Trainer:
             )  # fmt: skip
 
     def learning_rate(self, step: int) -> float:
-        """The learning rate of an update, before the scales of parameter groups."""
-        return float(self._schedule(step))
+        """The learning rate of an update, before the scales of parameter groups.
+
+        Args:
+            step: number of the update, from 1.
+        """
+        return float(self._schedule(step - 1))
 
     def model_flops(self, batch: TrainBatch) -> float:
         """Arithmetic of a step on global batches of this shape; see :mod:`textzoo.trainers.flops`.

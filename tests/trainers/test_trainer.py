@@ -187,6 +187,7 @@ def test_metrics_are_json_lines_with_rates(tmp_path):
     for line in lines:
         assert line["examples"] == 8
         assert line["examples_per_second"] > 0
+        assert line["learning_rate"] == pytest.approx([0, 5e-4, 1e-3][line["step"] - 1])
         assert {"loss", "gradient_norm", "learning_rate", "accuracy", "seconds"} <= set(line)
 
 
