@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from textzoo.checkpoints.training_state import TrainingCheckpoints
-from textzoo.errors import ConfigError, ResumeError
+from textzoo.errors import ConfigError, ResumeError, differences
 from textzoo.model import TextModel
 from textzoo.trainers.batch import TrainBatch
 from textzoo.trainers.blueprint import Arrays, Blueprint
@@ -310,22 +311,12 @@ def _best(checkpoints: TrainingCheckpoints) -> int | None:
 
 def _settings(config: TrainingConfig) -> dict[str, Any]:
     """The part of a config that decides the result, as JSON has it."""
-    settings = dataclasses.asdict(config)
-    return {name: _plain(settings[name]) for name in settings if name not in _FREE_TO_CHANGE}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    settings = json.loads(json.dumps(dataclasses.asdict(config)))
+    return {name: settings[name] for name in settings if name not in _FREE_TO_CHANGE}
 
 
 def _check_same(old: Mapping[str, Any], new: Mapping[str, Any], directory: Path | None) -> None:
-    different = [
-        f"  {name}: {old.get(name)!r} then, {new.get(name)!r} now"
-        for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
-    ]
+    different = differences(old, new)
     if different:
         raise ResumeError(
             f"{directory} was begun with other settings; use them again, or another directory:\n"

@@ -4,7 +4,8 @@ Every message says what was received, what was expected, and what to write inste
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class TextzooError(Exception):
@@ -49,6 +50,20 @@ class CheckpointError(TextzooError, OSError):
 
 class TruncationWarning(UserWarning):
     """Texts were longer than the model takes, and the ends of them are not in the vectors."""
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], limit: int = 80) -> list[str]:
+    """A line for every key whose value is not the one it was; for the end of a message."""
+
+    def short(value: object) -> str:
+        text = repr(value)
+        return text if len(text) <= limit else text[: limit - 3] + "..."
+
+    return [
+        f"  {name}: {short(old.get(name))} then, {short(new.get(name))} now"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
 
 
 def closest(name: str, known: Iterable[str], count: int = 3) -> str:

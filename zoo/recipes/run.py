@@ -11,7 +11,7 @@ import jax
 from rich.console import Console
 from rich.markup import escape
 
-from textzoo.errors import ConfigError, ResumeError
+from textzoo.errors import ConfigError, ResumeError, differences
 from textzoo.recipes.export import MODEL_FOLDER, draw, export_model, scores_at
 from textzoo.recipes.job import Job, TaskEvaluator, prepare
 from textzoo.recipes.plan import show_plan
@@ -163,11 +163,7 @@ def _check_directory(recipe: Recipe, directory: Path) -> None:
     except ValueError as error:
         raise ResumeError(f"{path} is damaged ({error}); give another directory") from error
     before, now = _deciding(old), _deciding(json.loads(recipe.to_json()))
-    different = [
-        f"  {key}: {_short(before.get(key))} then, {_short(now.get(key))} now"
-        for key in sorted({*before, *now})
-        if before.get(key) != now.get(key)
-    ]
+    different = differences(before, now)
     if different:
         raise ResumeError(
             f"{directory} was begun with another recipe; use that again, or another directory:\n"
@@ -195,7 +191,3 @@ def _write_recipe(recipe: Recipe, directory: Path) -> None:
 def _say(console: Console | None, text: str) -> None:
     if console is not None:
         console.print(escape(text), soft_wrap=True)
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)[:120]
