@@ -52,14 +52,13 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("steps", "accumulation", "log_every", "keep_last"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}; use 1 or more")
+            _check_count(name, getattr(self, name), least=1, hint="")
         for name in ("evaluate_every", "save_every"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name}={value}; use 1 or more, or leave it out")
-        if self.keep_best < 0:
-            raise ConfigError(f"keep_best={self.keep_best}; use 0 or more")
+            if value is not None:
+                _check_count(name, value, least=1, hint=", or leave it out")
+        _check_count("keep_best", self.keep_best, least=0, hint="")
+        _check_count("seed", self.seed, least=0, hint="")
         if self.remat not in REMAT:
             raise ConfigError(f"remat={self.remat!r} is unknown; use one of {', '.join(REMAT)}")
         if self.best_mode not in ("max", "min"):
@@ -68,3 +67,8 @@ class TrainingConfig:
             raise ConfigError(
                 f"average_decay={self.average_decay}; use a number between 0 and 1, such as 0.999"
             )
+
+
+def _check_count(name: str, value: object, *, least: int, hint: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{name}={value!r}; use a whole number, {least} or more{hint}")
