@@ -42,6 +42,13 @@ def test_a_batch_that_does_not_split_is_refused():
     check_batch_size(8, mesh(data=2, fsdp=2, model=3))
 
 
+def test_rows_that_do_not_split_are_refused_before_they_are_placed():
+    ids = np.zeros((6, 2), np.int32)
+    batch = TrainBatch(texts=(TextBatch(ids=ids, mask=ids == 0),))
+    with pytest.raises(ConfigError, match="batches of 6 rows cannot be split over 4"):
+        place_batch(batch, mesh(data=4))
+
+
 def test_a_batch_for_one_device_is_left_to_the_step():
     ids = np.zeros((3, 2), np.int32)
     batch = TrainBatch(texts=(TextBatch(ids=ids, mask=ids == 0),))
