@@ -13,6 +13,16 @@ from textzoo.trainers.interruption import Interruption
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
+@pytest.fixture(autouse=True)
+def _usual_handlers():
+    """Those of a program at a terminal: a shell makes jobs in its background ignore control-C."""
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = [signal.signal(*pair) for pair in zip(SIGNALS, usual, strict=True)]
+    yield
+    for pair in zip(SIGNALS, before, strict=True):
+        signal.signal(*pair)
+
+
 def handlers():
     return [signal.getsignal(number) for number in SIGNALS]
 
