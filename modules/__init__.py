@@ -1,7 +1,7 @@
 """The parts that models are made of; every name exported here may stand in a config."""
 
 from textzoo.modules.embeddings import SubwordEmbedding
-from textzoo.modules.encoders import IdentityEncoder, TransformerEncoder
+from textzoo.modules.encoders import IdentityEncoder, TransformerEncoder, WaveEncoder
 from textzoo.modules.heads import Dense, Normalize
 from textzoo.modules.pooling import (
     ClsPooling,
@@ -28,6 +28,7 @@ PARTS = (
     SubwordEmbedding,
     SubwordTokenizer,
     TransformerEncoder,
+    WaveEncoder,
     WeightedMeanPooling,
 )
 """What a config may name in ``type``, besides what :func:`textzoo.register_module` adds."""
@@ -51,5 +52,6 @@ __all__ = [
     "Tokenized",
     "Tokenizer",
     "TransformerEncoder",
+    "WaveEncoder",
     "WeightedMeanPooling",
 ]

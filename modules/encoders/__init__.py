@@ -2,5 +2,6 @@
 
 from textzoo.modules.encoders.identity import IdentityEncoder
 from textzoo.modules.encoders.transformer import TransformerEncoder
+from textzoo.modules.encoders.wave import WaveEncoder
 
-__all__ = ["IdentityEncoder", "TransformerEncoder"]
+__all__ = ["IdentityEncoder", "TransformerEncoder", "WaveEncoder"]
