@@ -13,6 +13,7 @@ FAMILIES = (
     "mpnet",
     "roberta",
     "static",
+    "wave",
     "xlm_roberta",
 )
 """Modules of this package that register models; imported on the first look-up."""
