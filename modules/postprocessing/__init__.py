@@ -1,0 +1,24 @@
+"""Statistics of a collection of vectors, and the heads that apply them."""
+
+from textzoo.modules.postprocessing.fitted import (
+    Centering,
+    ComponentRemoval,
+    FittedHead,
+    PrincipalComponents,
+    Standardization,
+    Statistic,
+    Whitening,
+)
+from textzoo.modules.postprocessing.moments import Moments, moments
+
+__all__ = [
+    "Centering",
+    "ComponentRemoval",
+    "FittedHead",
+    "Moments",
+    "PrincipalComponents",
+    "Standardization",
+    "Statistic",
+    "Whitening",
+    "moments",
+]
