@@ -23,7 +23,7 @@ from textzoo.errors import DataError, ResumeError, differences
 from textzoo.loading import load
 from textzoo.modules.tokenizers.subword import FILE_NAME as TOKENIZER_FILE
 from textzoo.recipes.export import METRICS_FILE
-from textzoo.recipes.reading import flatten
+from textzoo.recipes.reading import apply_overrides, flatten
 from textzoo.recipes.recipe import Recipe
 from textzoo.recipes.run import run_recipe
 from textzoo.recipes.vocabulary import learn_tokenizer
@@ -156,10 +156,23 @@ def make_vocabulary(train: Path, folder: Path, vocab_size: int, max_length: int)
 
 def make_recipe(
     contestant: Contestant, *, train: Path, dev: Path, tokenizer: Path, rate: float, seed: int,
-    epochs: float, batch_size: int, lengths: Sequence[int],
+    epochs: float, batch_size: int, lengths: Sequence[int], changes: Sequence[str] = (),
 ) -> Recipe:  # fmt: skip
-    """The recipe all contestants share: AdamW, a tenth of warm-up, linear decay, best epoch."""
-    return Recipe.from_dict({
+    """The recipe all contestants share: AdamW, a tenth of warm-up, linear decay, best epoch.
+
+    Args:
+        contestant: what is trained.
+        train: file with the columns label and text.
+        dev: another, of the rows held out.
+        tokenizer: directory with a tokenizer.
+        rate: peak of the learning rate.
+        seed: of everything that is drawn.
+        epochs: passes over the rows.
+        batch_size: rows of a step.
+        lengths: padded lengths; texts are cut at the last.
+        changes: of the recipe, ``key.path=value``, as on the command line of a recipe.
+    """
+    recipe = {
         "name": f"{slug(contestant.name)}-{rate:g}-{seed}",
         "kind": "classifier",
         "model": {
@@ -174,7 +187,8 @@ def make_recipe(
             "epochs": epochs, "evaluate_every": "epoch", "best_metric": _METRIC, "seed": seed,
             "log_every": 50, "keep_last": 1, "optimizer": {"schedule": {"peak": rate}},
         },
-    })  # fmt: skip
+    }  # fmt: skip
+    return Recipe.from_dict(apply_overrides(recipe, changes))
 
 
 def run_one(

@@ -108,6 +108,8 @@ def test_a_run_is_trained_tested_and_then_kept(run, tmp_path):
     assert run() == dataclasses.replace(found, test=0.123)
     with pytest.raises(ResumeError, match="training.epochs: 4.0 then, 5.0 now"):
         run(epochs=5)
+    with pytest.raises(ResumeError, match="label_smoothing: None then, 0.1 now"):
+        run(changes=["objective.label_smoothing=0.1"])
     # The score was lost after the model had been written: it is found again.
     path.unlink()
     assert dataclasses.replace(run(), seconds=found.seconds) == found
