@@ -142,8 +142,9 @@ def test_the_imaginary_part_of_a_token_knows_nothing_of_it():
     assert np.abs(slopes[0, 0, 1:, 0]).min() > 1e-3
 
 
-@pytest.mark.parametrize("is_causal", [False, True])
-@pytest.mark.parametrize("length_normalization", ["none", "magnitude", "mean"])
+@pytest.mark.parametrize(
+    ("is_causal", "length_normalization"), [(False, "mean"), (False, "magnitude"), (True, "mean")]
+)
 def test_packed_texts_are_measured_apart(is_causal, length_normalization):
     options = {"is_causal": is_causal, "length_normalization": length_normalization}
     x = jnp.asarray(tokens(), jnp.float32)

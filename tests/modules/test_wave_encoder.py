@@ -57,6 +57,11 @@ def make_hidden(**fields):
     )  # fmt: skip
 
 
+def without_sentences(kind):
+    """Without numbers of sentences, a stack compiles in half the time."""
+    return make_hidden() if kind != "stack" else make_hidden().replace(type_ids=None)
+
+
 def close(ours, wanted, limit=1e-5):
     ours, wanted = np.asarray(ours), np.asarray(wanted)
     assert np.abs(wanted).mean() > 0.1
@@ -108,7 +113,7 @@ def gradient_of(kind):
 @pytest.mark.parametrize("kind", ["modulation", "stack"])
 @pytest.mark.parametrize("text", ["alone", "nothing", "equal", "zeros"])
 def test_gradients_are_finite_for_texts_without_a_slope(kind, text):
-    hidden = make_hidden()
+    hidden = without_sentences(kind)
     changed = {
         "alone": dict(mask=jnp.arange(LENGTH)[None] < jnp.ones((3, 1))),
         "nothing": dict(mask=jnp.zeros_like(hidden.mask)),
@@ -129,7 +134,7 @@ def test_a_row_of_padding_pools_to_zeros(kind):
 
 @pytest.mark.parametrize("kind", ["modulation", "stack"])
 def test_half_precision_stays_within_a_hundredth(kind):
-    hidden = make_hidden()
+    hidden = without_sentences(kind)
     exact = MeanPooling()(apply(kind, hidden), None)[:2]
     half = compiled(make_encoder(kind, dtype="bfloat16"))(
         hidden.replace(states=hidden.states.astype(jnp.bfloat16))
@@ -283,7 +288,7 @@ def test_sentences_are_measured_by_themselves():
 
 
 def test_layers_are_returned_and_kept_states_change_nothing():
-    hidden = make_hidden()
+    hidden = without_sentences("stack")
     out = apply("stack", hidden, return_layers=True)
     assert len(out.layers) == 3
     lean = nnx.view(make_encoder("stack"), remat="full")
