@@ -8,11 +8,14 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
 from textzoo.errors import ConfigError
+from textzoo.modules.postprocessing import Statistic
 from textzoo.trainers.objectives.base import Objective, ObjectiveState
 from textzoo.trainers.sharding import parameter_sharding, replicated
 
 Arrays = dict[str, Any]
 """Arrays by dotted path, such as ``model.encoder.layers.0.attention.qkv.kernel``."""
+
+_MEMORY = (ObjectiveState, Statistic)
 
 
 class Blueprint:
@@ -27,7 +30,8 @@ class Blueprint:
 
     Attributes:
         parameters: names of the parameters.
-        memory: names of what the objective remembers from step to step.
+        memory: names of what the objective remembers from step to step, and of fitted statistics,
+            which stay as they are.
 
     Raises:
         ConfigError: the objective carries random state, or variables of an unknown kind.
@@ -52,15 +56,16 @@ class Blueprint:
                     f"the objective carries random state at {name}; build dropout without rngs "
                     "and give them to the call: self.dropout(x, rngs=rngs)"
                 )
-            if not isinstance(variable, nnx.Param | ObjectiveState):
+            if not isinstance(variable, (nnx.Param, *_MEMORY)):
                 raise ConfigError(
                     f"{name} is a {type(variable).__name__}; an objective has nnx.Param, which is "
-                    "trained, and ObjectiveState, which it updates itself"
+                    "trained, ObjectiveState, which it updates itself, and the Statistic of fitted "
+                    "heads"
                 )
         self.parameters = self._of_kind(nnx.Param)
-        self.memory = self._of_kind(ObjectiveState)
+        self.memory = self._of_kind(_MEMORY)
 
-    def _of_kind(self, kind: type) -> tuple[str, ...]:
+    def _of_kind(self, kind: type | tuple[type, ...]) -> tuple[str, ...]:
         return tuple(name for name, (_, v) in self._variables.items() if isinstance(v, kind))
 
     def arrays(self, names: tuple[str, ...]) -> Arrays:
@@ -97,7 +102,7 @@ class Blueprint:
         """What an assembled objective remembers after it was called."""
         if not self.memory:
             return {}
-        flat = nnx.to_flat_state(nnx.state(objective, ObjectiveState))
+        flat = nnx.to_flat_state(nnx.state(objective, _MEMORY))
         return {".".join(str(key) for key in path): v.get_value() for path, v in flat}
 
     def computation_dtype(self) -> str:

@@ -24,6 +24,7 @@ from textzoo.fitting import check_fit, configured_tokenizer
 from textzoo.inputs import as_list, as_source
 from textzoo.model import TextModel
 from textzoo.modules import Normalize, Tokenizer
+from textzoo.postprocessing import fit_postprocessing
 from textzoo.progress import progress
 from textzoo.search import SearchResult, search
 from textzoo.settings import EncoderSettings
@@ -108,6 +109,11 @@ class TextEncoder:
     def dimension(self) -> int:
         """Width E of the vectors (of the states, for a model without a pooling)."""
         return self._width(None) or self._compiled.dimension
+
+    @property
+    def full_dimension(self) -> int:
+        """Width of the vectors before ``truncate_dim`` cuts them."""
+        return self._compiled.dimension
 
     @property
     def max_length(self) -> int:
@@ -255,6 +261,23 @@ class TextEncoder:
             else self.encode_query(as_list(queries))
         )
         return search(wanted, rows, k=k, kind=self.settings.similarity)
+
+    def fit_postprocessing(
+        self, source: Any, kind: str = "Whitening", **options: Any
+    ) -> "TextEncoder":
+        """An encoder with one more head, fitted on texts or vectors: whitening and the like.
+
+        Args:
+            source: texts or vectors, some thousands, of the kind that will be encoded.
+            kind: ``"Whitening"``, ``"Centering"``, ``"Standardization"``,
+                ``"PrincipalComponents"`` or ``"ComponentRemoval"``.
+            **options: of the head, such as ``rank=128``; and those of
+                :func:`textzoo.postprocessing.fit_postprocessing`.
+
+        Returns:
+            A new encoder that shares the parameters of this one; ``save`` keeps the statistics.
+        """
+        return fit_postprocessing(self, source, kind, **options)
 
     def encode_to(
         self,

@@ -1,5 +1,6 @@
 """Statistics of a collection of vectors, and the heads that apply them."""
 
+from textzoo.modules.postprocessing.covariance import Moments, moments
 from textzoo.modules.postprocessing.fitted import (
     Centering,
     ComponentRemoval,
@@ -9,7 +10,6 @@ from textzoo.modules.postprocessing.fitted import (
     Statistic,
     Whitening,
 )
-from textzoo.modules.postprocessing.moments import Moments, moments
 
 __all__ = [
     "Centering",

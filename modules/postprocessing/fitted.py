@@ -8,7 +8,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from textzoo.modules.postprocessing.moments import Moments, components, moments
+from textzoo.modules.postprocessing.covariance import Moments, components, moments
+from textzoo.modules.types import AnyArray
 
 Fitted = Mapping[str, np.ndarray]
 
@@ -50,9 +51,9 @@ class FittedHead(nnx.Module):
         for name, value in fitted.items():
             getattr(self, name).set_value(jnp.asarray(value, jnp.float32))
 
-    def __call__(self, vectors: Float[Array, "*B D"]) -> Float[Array, "*B E"]:
+    def __call__(self, vectors: Float[AnyArray, "*B D"]) -> Float[Array, "*B E"]:
         """Maps every vector; float32."""
-        x = vectors.astype(jnp.float32)
+        x = jnp.asarray(vectors, jnp.float32)
         mapped = self._map(x - _constant(self.mean))
         return jnp.where((x == 0).all(axis=-1, keepdims=True), 0, mapped)
 
@@ -123,6 +124,9 @@ class Whitening(FittedHead):
             variance from being blown up.
 
     Notes:
+        Directions in which the fitted vectors do not vary at all give zeros, not the rounding
+        errors that dividing by nothing would give (all-MiniLM-L6-v2 has three of them).
+
         The covariance is divided by N - 1, as in BERT-whitening; WhiteningBERT does not divide,
         and BERT-whitening's published English figures keep 256 or 384 directions. Cosines see
         neither. In the papers the statistics come from the texts that are evaluated, or from
@@ -141,9 +145,14 @@ class Whitening(FittedHead):
         width, rank = self.matrix.shape
         level = np.trace(covariance) / width
         shrunk = (1 - self.shrinkage) * covariance + self.shrinkage * level * np.eye(width)
-        values, vectors = components(shrunk)
-        _check_rank(values, rank, found.count, "rank={}, or give shrinkage=0.01")
-        return {"matrix": vectors[:, :rank] / np.sqrt(values[:rank])}
+        if found.count <= rank and not self.shrinkage:
+            raise ValueError(
+                f"{found.count} vectors cannot show how they vary in {rank} directions; fit on "
+                f"more, or use rank={found.count - 1} or less, or give shrinkage=0.01"
+            )
+        values, vectors = (array[..., :rank] for array in components(shrunk))
+        varies = values > _NOISE * values[0]
+        return {"matrix": vectors * np.where(varies, 1 / np.sqrt(np.where(varies, values, 1)), 0)}
 
     def _map(self, centered: Float[Array, "*B D"]) -> Float[Array, "*B E"]:
         return _product(centered, _constant(self.matrix))
@@ -193,7 +202,7 @@ class ComponentRemoval(FittedHead):
     def _solve(self, found: Moments) -> Fitted:
         count = self.directions.shape[1]
         values, vectors = components(found.covariance if self.center else found.second_moment)
-        _check_rank(values, count, found.count, "count={}")
+        _check_directions(values, count, found.count)
         solved = {"directions": vectors[:, :count]}
         return solved if self.center else {"mean": np.zeros_like(found.mean), **solved}
 
@@ -214,13 +223,13 @@ def _matrix(width: int, rank: int | None) -> Statistic:
     return Statistic(jnp.eye(width, rank, dtype=jnp.float32))
 
 
-def _check_rank(values: Float[np.ndarray, "D"], wanted: int, count: int, advice: str) -> None:
+def _check_directions(values: Float[np.ndarray, "D"], wanted: int, count: int) -> None:
     """Raises unless the vectors vary in as many directions as are wanted."""
     real = int((values > _NOISE * values[0]).sum())
     if real < wanted:
         raise ValueError(
-            f"{count} vectors vary in {real} directions and {wanted} are wanted; fit on more "
-            f"vectors, or use {advice.format(max(1, real))}"
+            f"{count} vectors vary in {real} directions and {wanted} are to be removed; fit on "
+            f"more vectors, or use count={max(1, real)}"
         )
 
 
