@@ -45,15 +45,17 @@ def draw_comparison(
             f"{100 * summary.test:.2f}", (1, line), xycoords=("axes fraction", "data"),
             xytext=(8, 0), textcoords="offset points", va="center", color=color, fontsize=10,
         )  # fmt: skip
-    for name, value in (references or {}).items():
+    for place, (name, value) in enumerate((references or {}).items()):
         axes.axvline(value, color=_FAINT, linewidth=1, linestyle="--")
         axes.annotate(
-            name, (value, 1), xycoords=("data", "axes fraction"), xytext=(0, 4),
-            textcoords="offset points", ha="center", color=_FAINT, fontsize=8.5,
+            name, (value, 1), xycoords=("data", "axes fraction"), xytext=(-2, 3 + 11 * place),
+            textcoords="offset points", ha="right", color=_FAINT, fontsize=8.5,
         )  # fmt: skip
     axes.set_yticks(range(len(summaries)), [s.contestant for s in summaries], fontsize=10)
     axes.invert_yaxis()
-    axes.set_xlabel("test accuracy, %; dots: runs, diamonds: their mean", color=_FAINT)
+    axes.set_xlabel(
+        "test accuracy, %; dots: runs, diamonds: their mean; dashed: published", color=_FAINT
+    )
     axes.set_facecolor(_PANEL)
     axes.spines[:].set_visible(False)
     axes.grid(axis="x", color="white", linewidth=1.6)
