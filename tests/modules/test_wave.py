@@ -133,6 +133,19 @@ def test_slopes_are_finite_and_right_where_the_formula_has_none(form):
         np.testing.assert_allclose(found[4], [110, 0.8, 0.6], rtol=1e-5)
 
 
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_slopes_of_packed_texts_are_those_of_each(is_causal):
+    rng = np.random.default_rng(3)
+    x, weights = rng.normal(size=(5, 3, 1)).astype(np.float32), rng.normal(size=(3, 1))
+    starts, everything = jnp.asarray([[True, False, True]] * 5), np.ones((5, 3), bool)
+    weights = weights.astype(np.float32)
+    found = slope()(x, everything, weights, starts, is_causal)
+    first = everything & (np.arange(3) < 2)
+    apart = [slope()(x, mask, weights, None, is_causal) for mask in (first, ~first)]
+    np.testing.assert_allclose(found, apart[0] + apart[1], atol=1e-6)
+    assert np.abs(apart[0]).max() > 0.1
+
+
 def test_the_imaginary_part_of_a_token_knows_nothing_of_it():
     x = jnp.asarray(tokens()[:1], jnp.float32)
     place = jax.jit(jax.jacrev(lambda x: to_wave(x, jnp.asarray(MASK[:1])).imaginary))
