@@ -29,7 +29,12 @@ class FittedHead(nnx.Module):
     float64 on the host while they are fitted, float32 in the head, and so is the result.
 
     A zero vector, which stands for a text without tokens, stays a zero vector.
+
+    Attributes:
+        mean: of the fitted vectors, ``[D]``.
     """
+
+    mean: Statistic
 
     def fit(self, vectors: Float[np.ndarray, "N D"]) -> Fitted:
         """Statistics of vectors by name, as :meth:`assign` takes them.
