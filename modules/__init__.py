@@ -2,7 +2,7 @@
 
 from textzoo.modules.embeddings import SubwordEmbedding
 from textzoo.modules.encoders import IdentityEncoder, TransformerEncoder, WaveEncoder
-from textzoo.modules.heads import Dense, Normalize
+from textzoo.modules.heads import Dense, Normalize, TokenProjection
 from textzoo.modules.pooling import (
     AggretrieverPooling,
     AttentionPooling,
@@ -46,6 +46,7 @@ PARTS = (
     Standardization,
     SubwordEmbedding,
     SubwordTokenizer,
+    TokenProjection,
     TransformerEncoder,
     WaveEncoder,
     WeightedMeanPooling,
@@ -77,6 +78,7 @@ __all__ = [
     "SubwordTokenizer",
     "TextBatch",
     "TextOutput",
+    "TokenProjection",
     "Tokenized",
     "Tokenizer",
     "TransformerEncoder",

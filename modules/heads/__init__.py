@@ -1,7 +1,15 @@
 """Heads map vectors or states to outputs."""
 
+from textzoo.modules.heads.late_interaction import TokenProjection, max_similarity
 from textzoo.modules.heads.masked_language import MaskedLanguageHead
 from textzoo.modules.heads.replaced_token import ReplacedTokenHead
 from textzoo.modules.heads.vectors import Dense, Normalize
 
-__all__ = ["Dense", "MaskedLanguageHead", "Normalize", "ReplacedTokenHead"]
+__all__ = [
+    "Dense",
+    "MaskedLanguageHead",
+    "Normalize",
+    "ReplacedTokenHead",
+    "TokenProjection",
+    "max_similarity",
+]
