@@ -120,6 +120,20 @@ def test_aggretriever_equals_the_formula_of_its_code():
     )
 
 
+def test_the_first_token_counts_for_the_semantic_part_alone():
+    pooling = make_aggretriever()
+    # All weights positive, so that every token can win.
+    pooling.term_weight.bias.set_value(jnp.asarray([50.0]))
+    compiled = jax.jit(lambda hidden: pooling(hidden))
+    before = compiled(make_hidden())
+    after = compiled(make_hidden(np.where(np.arange(6)[:, None] == 0, 2 * STATES, STATES)))
+    np.testing.assert_array_equal(after[:, :4], before[:, :4])
+    assert (np.abs(after[:, 4:] - before[:, 4:]) > 1e-3).all()
+    # The last text has one token, and nothing lexical to say.
+    np.testing.assert_array_equal(before[2, :4], 0)
+    assert (np.abs(before[:2, :4]) > 0.1).all()
+
+
 def test_aggregation_of_berts_vocabulary_equals_the_code():
     lexical = np.random.default_rng(4).normal(size=(2, 30_522)).astype(np.float32)
     np.testing.assert_array_equal(lexical[:, :128], GOLDEN["lexical"])
