@@ -10,10 +10,11 @@ independent Gaussians; both for sentence vectors, Nielsen and Hansen 2023.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from textzoo.errors import ConfigError, TextInputError, closest
 from textzoo.search import SearchResult
@@ -87,7 +88,7 @@ def csls(
         queries: fitted with the corpus as reference.
         corpus: fitted with queries as reference, or with itself.
     """
-    return 2 * similarities - queries.local[:, None] - corpus.local
+    return _csls(similarities, queries, corpus)
 
 
 def mutual_proximity(
@@ -104,9 +105,7 @@ def mutual_proximity(
         queries: fitted with the corpus as reference.
         corpus: fitted with queries as reference, or with itself.
     """
-    from_query = (similarities - queries.mean[:, None]) / _positive(queries.deviation)[:, None]
-    from_row = (similarities - corpus.mean) / _positive(corpus.deviation)
-    return _log_probability(from_query) + _log_probability(from_row)
+    return _mutual_proximity(similarities, queries, corpus)
 
 
 def search(
@@ -148,12 +147,8 @@ def search(
     near = search_exactly(queries, corpus, k=max(k, candidates), kind=kind)
     rows = near.indices
     of_queries = fit_neighborhoods(queries, corpus, k=min(local, len(corpus)), kind=kind)
-    scores = np.empty(rows.shape, np.float32)
-    for index, chosen in enumerate(rows):
-        one = Neighborhoods(*(values[index : index + 1] for values in _arrays(of_queries)))
-        theirs = Neighborhoods(*(values[chosen] for values in _arrays(neighborhoods)))
-        reduce = csls if method == "csls" else mutual_proximity
-        scores[index] = reduce(near.scores[index : index + 1], one, theirs)[0]
+    reduce = _csls if method == "csls" else _mutual_proximity
+    scores = reduce(near.scores, of_queries, neighborhoods, rows)
     # Equal scores stand in the order of the corpus, as they do without reduction.
     order = np.stack([np.lexsort((r, -s)) for r, s in zip(rows, scores, strict=True)])[:, :k]
     return SearchResult(
@@ -194,13 +189,24 @@ def measure_hubness(indices: Int[np.ndarray, "Q k"], rows: int) -> Hubness:
     )
 
 
-def _arrays(neighborhoods: Neighborhoods) -> tuple[np.ndarray, ...]:
-    return neighborhoods.mean, neighborhoods.deviation, neighborhoods.local
+def _csls(
+    similarities: np.ndarray, queries: Neighborhoods, corpus: Neighborhoods, rows: Any = slice(None)
+) -> np.ndarray:
+    return 2 * similarities - queries.local[:, None] - corpus.local[rows]
+
+
+def _mutual_proximity(
+    similarities: np.ndarray, queries: Neighborhoods, corpus: Neighborhoods, rows: Any = slice(None)
+) -> np.ndarray:
+    from_query = (similarities - queries.mean[:, None]) / _positive(queries.deviation)[:, None]
+    from_row = (similarities - corpus.mean[rows]) / _positive(corpus.deviation[rows])
+    return np.asarray(_sum_of_log_probabilities(from_query, from_row))
 
 
 def _positive(deviation: np.ndarray) -> np.ndarray:
     return np.maximum(deviation, np.finfo(np.float32).tiny ** 0.5)
 
 
-def _log_probability(x: np.ndarray) -> np.ndarray:
-    return np.asarray(jax.scipy.special.log_ndtr(x.astype(np.float32)))
+@jax.jit
+def _sum_of_log_probabilities(a: Float[Array, "Q N"], b: Float[Array, "Q N"]) -> Array:
+    return jax.scipy.special.log_ndtr(a) + jax.scipy.special.log_ndtr(b)

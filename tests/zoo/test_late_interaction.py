@@ -8,7 +8,13 @@ from tiny_models import write_tiny_model
 
 import textzoo
 from textzoo.errors import TextInputError
-from textzoo.late_interaction import TokenWeights, bert_score, score_tokens, search_tokens
+from textzoo.late_interaction import (
+    TokenWeights,
+    _blocks,
+    bert_score,
+    score_tokens,
+    search_tokens,
+)
 from textzoo.spans import TokenVectors
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "late_interaction.npz")
@@ -62,8 +68,16 @@ def test_search_is_the_order_of_the_scores():
     found = search_tokens(QUERIES, DOCUMENTS, k=2)
     np.testing.assert_array_equal(found.indices, np.argsort(-GOLDEN["scores"], axis=1)[:, :2])
     np.testing.assert_allclose(found.scores, -np.sort(-GOLDEN["scores"], axis=1)[:, :2], rtol=1e-5)
-    same = search_tokens(QUERIES[:1], [DOCUMENTS[1]] * 3)
-    np.testing.assert_array_equal(same.indices, [[0, 1, 2]])
+    # Many, because sorts that do not keep the order keep it for few.
+    same = search_tokens(QUERIES[:1], [DOCUMENTS[1], DOCUMENTS[0]] * 40, k=80)
+    assert (np.diff(same.indices[0, :40]) == 2).all() and (np.diff(same.indices[0, 40:]) == 2).all()
+
+
+def test_blocks_hold_no_more_tokens_than_they_may():
+    # Lengths 5, 2, 7 and 1; a text of 7 stands alone in a block of 6.
+    assert list(_blocks(DOCUMENTS, [0, 1, 2, 3], 7)) == [[0, 1], [2], [3]]
+    assert list(_blocks(DOCUMENTS, [1, 2, 3], 6)) == [[1], [2], [3]]
+    assert list(_blocks(DOCUMENTS, [0, 3, 1], 8)) == [[0, 3, 1]]
 
 
 @pytest.mark.parametrize("name", ["plain", "idf"])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from textzoo import ModelConfig, Part, build
+from textzoo import ModelConfig, Part
+from textzoo.checkpoints import weights
 from textzoo.modules import Hidden, IdentityEncoder, Normalize, TextBatch, TokenProjection
 from textzoo.modules.heads import max_similarity
 
@@ -91,10 +92,13 @@ def test_a_model_with_a_projection_is_built_from_its_config_and_keeps_its_longes
         embedding=Part("SubwordEmbedding", vocab_size=9, width=8),
         encoder=Part("TokenProjection", encoder=inner, width=8, out_features=3),
     )
-    model = build(ModelConfig.from_dict(config.to_dict()), rngs=nnx.Rngs(0))
+    model = weights.abstract_model(ModelConfig.from_dict(config.to_dict()))
+    rng, shapes = np.random.default_rng(0), weights.parameter_shapes(model)
+    arrays = {path: rng.normal(size=shape) for path, shape in shapes.items()}
+    weights.fill(model, arrays, source="test")
     assert model.encoder.max_length == 7
     batch = TextBatch(ids=np.asarray([[3, 4, 5]]), mask=np.asarray([[True, True, False]]))
-    states = model(batch).hidden.states
+    states = jax.jit(lambda batch: model(batch).hidden.states)(batch)
     np.testing.assert_allclose(np.linalg.norm(states[0], axis=-1), [1, 1, 0], rtol=1e-5)
 
 
