@@ -22,6 +22,7 @@ from textzoo.checkpoints.tokenizer_roles import library_tokenizer, special_token
 from textzoo.config import ModelConfig, Part
 from textzoo.errors import ConfigError
 from textzoo.modules import SubwordTokenizer
+from textzoo.modules.postprocessing import FittedHead
 from textzoo.settings import EncoderSettings
 
 _ADVICE = "save it in the textzoo layout instead"
@@ -39,7 +40,8 @@ def write_sentence_transformers(directory: Path, bundle: Bundle) -> None:
     """Writes a bundle as a directory for ``SentenceTransformer(path)``, which gives its vectors.
 
     Transformer encoders are written as the first family of transformers that has their options,
-    models without an encoder as a ``StaticEmbedding``. Weights are float32.
+    models without an encoder as a ``StaticEmbedding``, heads of fitted statistics as a ``Dense``.
+    Weights are float32.
 
     Args:
         directory: made when it does not exist.
@@ -66,7 +68,10 @@ def write_sentence_transformers(directory: Path, bundle: Bundle) -> None:
         modules = [_static(config, arrays, tokenizer, library)]
     else:
         modules = [_transformer(config, arrays, tokenizer, library), _pooling(config)]
-    modules += [_head(part, index, arrays) for index, part in enumerate(config.heads)]
+    for index, part in enumerate(config.heads):
+        head = bundle.model.heads[index]
+        is_fitted = isinstance(head, FittedHead)
+        modules.append(_fitted(head) if is_fitted else _head(part, index, arrays))
     if not tokenizer.add_special_tokens:
         library.post_processor = None
     _write(directory, modules, bundle.settings)
@@ -193,6 +198,20 @@ def _head(part: Part, index: int, arrays: Mapping[str, np.ndarray]) -> _Module:
     prefix = f"heads.{index}."
     mine = {path: array for path, array in arrays.items() if path.startswith(prefix)}
     return _Module("Dense", {"config.json": data}, convert_back(mine, tables.dense_rules(index)))
+
+
+def _fitted(head: FittedHead) -> _Module:
+    """Statistics are an affine map; zero vectors, which stay zero here, are mapped there, too."""
+    matrix, bias = head.affine()
+    names = {ours: theirs for theirs, ours in tables.DENSE_ACTIVATIONS.items()}
+    data = {
+        "in_features": matrix.shape[0],
+        "out_features": matrix.shape[1],
+        "bias": True,
+        "activation_function": names["identity"],
+    }
+    tensors = {"linear.weight": np.ascontiguousarray(matrix.T), "linear.bias": bias}
+    return _Module("Dense", {"config.json": data}, tensors)
 
 
 def _write(directory: Path, modules: list[_Module], settings: EncoderSettings) -> None:

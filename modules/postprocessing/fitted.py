@@ -62,6 +62,12 @@ class FittedHead(nnx.Module):
         mapped = self._map(x - _constant(self.mean))
         return jnp.where((x == 0).all(axis=-1, keepdims=True), 0, mapped)
 
+    def affine(self) -> tuple[Float[np.ndarray, "D E"], Float[np.ndarray, "E"]]:
+        """``W`` and ``b`` with ``x W + b`` the result for every vector but zero ones."""
+        mean = np.asarray(self.mean[...], np.float64)
+        matrix = np.asarray(self._map(jnp.eye(len(mean), dtype=jnp.float32)), np.float64)
+        return matrix.astype(np.float32), (-mean @ matrix).astype(np.float32)
+
     def _solve(self, found: Moments) -> Fitted:
         """The statistics besides the mean."""
         raise NotImplementedError

@@ -78,6 +78,8 @@ def test_blocks_hold_no_more_tokens_than_they_may():
     assert list(_blocks(DOCUMENTS, [0, 1, 2, 3], 7)) == [[0, 1], [2], [3]]
     assert list(_blocks(DOCUMENTS, [1, 2, 3], 6)) == [[1], [2], [3]]
     assert list(_blocks(DOCUMENTS, [0, 3, 1], 8)) == [[0, 3, 1]]
+    assert list(_blocks(DOCUMENTS, [0, 1, 3], 7)) == [[0, 1], [3]]
+    assert list(_blocks(DOCUMENTS, [2, 0, 1], 7)) == [[2], [0, 1]]
 
 
 @pytest.mark.parametrize("name", ["plain", "idf"])

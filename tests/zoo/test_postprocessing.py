@@ -113,6 +113,24 @@ def test_the_fingerprint_of_a_corpus_changes_with_the_statistics(encoder):
     assert prints[0] != prints[1] != prints[2]
 
 
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("Whitening", {"rank": 4}), ("Standardization", {}), ("ComponentRemoval", {"count": 2})],
+)
+def test_exported_it_is_a_dense_with_the_same_vectors(encoder, tmp_path, kind, options):
+    from textzoo.checkpoints.bundle import Bundle
+    from textzoo.checkpoints.sentence_transformers_export import write_sentence_transformers
+
+    fitted = encoder.fit_postprocessing(TEXTS, kind, **options)
+    bundle = Bundle(
+        model=fitted.model, tokenizer=fitted.tokenizer, settings=fitted.settings, name="tiny"
+    )
+    write_sentence_transformers(tmp_path / "exported", bundle)
+    loaded = textzoo.load(tmp_path / "exported")
+    assert [head.type for head in loaded.model.config.heads] == ["Normalize", "Dense", "Normalize"]
+    np.testing.assert_allclose(loaded.encode(TEXTS), fitted.encode(TEXTS), atol=1e-5)
+
+
 def test_training_leaves_statistics_alone_and_parameters_move(encoder):
     from textzoo.trainers.blueprint import Blueprint
     from textzoo.trainers.objectives.base import Objective
