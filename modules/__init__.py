@@ -1,19 +1,27 @@
 """The parts that models are made of; every name exported here may stand in a config."""
 
 from textzoo.modules.embeddings import SubwordEmbedding
-from textzoo.modules.encoders import IdentityEncoder, TransformerEncoder, WaveEncoder
+from textzoo.modules.encoders import (
+    ConvolutionEncoder,
+    IdentityEncoder,
+    RecurrentEncoder,
+    TransformerEncoder,
+    WaveEncoder,
+)
 from textzoo.modules.heads import Dense, Normalize, TokenProjection
 from textzoo.modules.pooling import (
     AggretrieverPooling,
     AttentionPooling,
     ClsPooling,
     DittoPooling,
+    FinalStatePooling,
     LastPooling,
     LatentAttentionPooling,
     LayerMeanPooling,
     MaxPooling,
     MeanPooling,
     MeanSqrtLengthPooling,
+    ScalarMix,
     WeightedMeanPooling,
 )
 from textzoo.modules.postprocessing import (
@@ -32,8 +40,10 @@ PARTS = (
     Centering,
     ClsPooling,
     ComponentRemoval,
+    ConvolutionEncoder,
     Dense,
     DittoPooling,
+    FinalStatePooling,
     IdentityEncoder,
     LastPooling,
     LatentAttentionPooling,
@@ -43,6 +53,8 @@ PARTS = (
     MeanSqrtLengthPooling,
     Normalize,
     PrincipalComponents,
+    RecurrentEncoder,
+    ScalarMix,
     Standardization,
     SubwordEmbedding,
     SubwordTokenizer,
@@ -61,8 +73,10 @@ __all__ = [
     "Centering",
     "ClsPooling",
     "ComponentRemoval",
+    "ConvolutionEncoder",
     "Dense",
     "DittoPooling",
+    "FinalStatePooling",
     "Hidden",
     "IdentityEncoder",
     "LastPooling",
@@ -73,6 +87,8 @@ __all__ = [
     "MeanSqrtLengthPooling",
     "Normalize",
     "PrincipalComponents",
+    "RecurrentEncoder",
+    "ScalarMix",
     "Standardization",
     "SubwordEmbedding",
     "SubwordTokenizer",

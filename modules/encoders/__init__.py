@@ -1,7 +1,15 @@
 """Encoders answer "how do the tokens relate?": states to states."""
 
+from textzoo.modules.encoders.convolution import ConvolutionEncoder
 from textzoo.modules.encoders.identity import IdentityEncoder
+from textzoo.modules.encoders.recurrent import RecurrentEncoder
 from textzoo.modules.encoders.transformer import TransformerEncoder
 from textzoo.modules.encoders.wave import WaveEncoder
 
-__all__ = ["IdentityEncoder", "TransformerEncoder", "WaveEncoder"]
+__all__ = [
+    "ConvolutionEncoder",
+    "IdentityEncoder",
+    "RecurrentEncoder",
+    "TransformerEncoder",
+    "WaveEncoder",
+]

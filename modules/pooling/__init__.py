@@ -15,17 +15,21 @@ from textzoo.modules.pooling.basic import (
     MeanSqrtLengthPooling,
     WeightedMeanPooling,
 )
+from textzoo.modules.pooling.recurrent import FinalStatePooling
+from textzoo.modules.pooling.scalar_mix import ScalarMix
 
 __all__ = [
     "AggretrieverPooling",
     "AttentionPooling",
     "ClsPooling",
     "DittoPooling",
+    "FinalStatePooling",
     "LastPooling",
     "LatentAttentionPooling",
     "LayerMeanPooling",
     "MaxPooling",
     "MeanPooling",
     "MeanSqrtLengthPooling",
+    "ScalarMix",
     "WeightedMeanPooling",
 ]

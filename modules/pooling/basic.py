@@ -49,7 +49,20 @@ class WeightedMeanPooling(nnx.Module):
 
 
 class MaxPooling(nnx.Module):
-    """The largest value of each feature over the tokens; zeros where the mask is empty."""
+    """The largest value of each feature over the tokens; zeros where the mask is empty.
+
+    Args:
+        include_zero: whether a zero takes part, as if padding stood behind every text; then
+            nothing is negative. InferSent's first version pools like this, its second does not.
+
+    Notes:
+        In InferSent's code (version 1), the zeros are those of the batch's padding, so that its
+        longest text goes without. A vector that depends on its batch is of no use; with
+        ``include_zero=True``, every text has its zero.
+    """
+
+    def __init__(self, *, include_zero: bool = False) -> None:
+        self.include_zero = include_zero
 
     def __call__(self, hidden: Hidden, spans: Spans | None = None) -> Vectors:
         """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
@@ -58,6 +71,8 @@ class MaxPooling(nnx.Module):
         if mask.ndim == 3:
             states = states[:, None]
         top = jnp.where(mask[..., None], states, -jnp.inf).max(axis=-2)
+        if self.include_zero:
+            top = jnp.maximum(top, 0)
         return jnp.where(mask.any(axis=-1, keepdims=True), top, 0)
 
 
