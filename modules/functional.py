@@ -66,6 +66,13 @@ def masked_mean(
     return masked_sum(x, mask) / jnp.where(total == 0, 1, total)
 
 
+def normalized(x: Float[Array, "*B D"], *, epsilon: float = 1e-5) -> Float[Array, "*B D"]:
+    """Mean zero and variance one over the last axis, without parameters, in float32."""
+    y = x.astype(jnp.float32)
+    y = y - y.mean(axis=-1, keepdims=True)
+    return y * jax.lax.rsqrt(jnp.square(y).mean(axis=-1, keepdims=True) + epsilon)
+
+
 def rotate(
     x: Float[Array, "B L H K"], positions: Int[Array, "#B L"], theta: float
 ) -> Float[Array, "B L H K"]:

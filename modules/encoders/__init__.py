@@ -3,6 +3,7 @@
 from textzoo.modules.encoders.convolution import ConvolutionEncoder
 from textzoo.modules.encoders.identity import IdentityEncoder
 from textzoo.modules.encoders.recurrent import RecurrentEncoder
+from textzoo.modules.encoders.recursive_convolution import RecursiveConvolution
 from textzoo.modules.encoders.transformer import TransformerEncoder
 from textzoo.modules.encoders.wave import WaveEncoder
 
@@ -10,6 +11,7 @@ __all__ = [
     "ConvolutionEncoder",
     "IdentityEncoder",
     "RecurrentEncoder",
+    "RecursiveConvolution",
     "TransformerEncoder",
     "WaveEncoder",
 ]

@@ -3,6 +3,7 @@
 from textzoo.modules.heads.late_interaction import TokenProjection, max_similarity
 from textzoo.modules.heads.masked_language import MaskedLanguageHead
 from textzoo.modules.heads.replaced_token import ReplacedTokenHead
+from textzoo.modules.heads.residual import ResidualDense
 from textzoo.modules.heads.vectors import Dense, Normalize
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "MaskedLanguageHead",
     "Normalize",
     "ReplacedTokenHead",
+    "ResidualDense",
     "TokenProjection",
     "max_similarity",
 ]

@@ -15,6 +15,7 @@ from textzoo.modules.pooling.basic import (
     MeanSqrtLengthPooling,
     WeightedMeanPooling,
 )
+from textzoo.modules.pooling.flatten import FlattenPooling
 from textzoo.modules.pooling.recurrent import FinalStatePooling
 from textzoo.modules.pooling.scalar_mix import ScalarMix
 
@@ -24,6 +25,7 @@ __all__ = [
     "ClsPooling",
     "DittoPooling",
     "FinalStatePooling",
+    "FlattenPooling",
     "LastPooling",
     "LatentAttentionPooling",
     "LayerMeanPooling",

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from textzoo.modules.functional import normalized
 from textzoo.modules.parameters import as_dtype, logical_axes
 from textzoo.modules.pooling.basic import MeanPooling, Spans
 from textzoo.modules.types import Hidden
@@ -80,9 +81,6 @@ class ScalarMix(nnx.Module):
         for weight, layer in zip(weights, hidden.layers[-self.num_layers :], strict=True):
             states = layer.astype(jnp.float32)
             if self.use_layer_norm:
-                states = states - states.mean(axis=-1, keepdims=True)
-                states = states * jax.lax.rsqrt(
-                    jnp.square(states).mean(axis=-1, keepdims=True) + 1e-12
-                )
+                states = normalized(states, epsilon=1e-12)
             total = total + weight * states
         return total
