@@ -3,11 +3,14 @@
 from textzoo.modules.embeddings import SubwordEmbedding
 from textzoo.modules.encoders import (
     ConvolutionEncoder,
+    HierarchicalEncoder,
     IdentityEncoder,
+    NextLevelEncoder,
     RecurrentEncoder,
     RecursiveConvolution,
     TransformerEncoder,
     WaveEncoder,
+    WindowedEncoder,
 )
 from textzoo.modules.heads import Dense, Normalize, ResidualDense, TokenProjection
 from textzoo.modules.pooling import (
@@ -47,6 +50,7 @@ PARTS = (
     DittoPooling,
     FinalStatePooling,
     FlattenPooling,
+    HierarchicalEncoder,
     IdentityEncoder,
     LastPooling,
     LatentAttentionPooling,
@@ -54,6 +58,7 @@ PARTS = (
     MaxPooling,
     MeanPooling,
     MeanSqrtLengthPooling,
+    NextLevelEncoder,
     Normalize,
     PrincipalComponents,
     RecurrentEncoder,
@@ -68,6 +73,7 @@ PARTS = (
     WaveEncoder,
     WeightedMeanPooling,
     Whitening,
+    WindowedEncoder,
 )
 """What a config may name in ``type``, besides what :func:`textzoo.register_module` adds."""
 
@@ -84,6 +90,7 @@ __all__ = [
     "FinalStatePooling",
     "FlattenPooling",
     "Hidden",
+    "HierarchicalEncoder",
     "IdentityEncoder",
     "LastPooling",
     "LatentAttentionPooling",
@@ -91,6 +98,7 @@ __all__ = [
     "MaxPooling",
     "MeanPooling",
     "MeanSqrtLengthPooling",
+    "NextLevelEncoder",
     "Normalize",
     "PrincipalComponents",
     "RecurrentEncoder",
@@ -109,4 +117,5 @@ __all__ = [
     "WaveEncoder",
     "WeightedMeanPooling",
     "Whitening",
+    "WindowedEncoder",
 ]

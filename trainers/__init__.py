@@ -22,6 +22,7 @@ _EXPORTS = {
     "MiningConfig": "textzoo.trainers.mining",
     "Mixture": "textzoo.trainers.data",
     "NLIObjective": "textzoo.trainers.objectives.nli",
+    "NextLevelObjective": "textzoo.trainers.objectives.next_level",
     "Objective": "textzoo.trainers.objectives.base",
     "ObjectiveState": "textzoo.trainers.objectives.base",
     "OptimizerConfig": "textzoo.trainers.optimizers",
@@ -64,6 +65,7 @@ __all__ = [
     "MiningConfig",
     "Mixture",
     "NLIObjective",
+    "NextLevelObjective",
     "Objective",
     "ObjectiveState",
     "OptimizerConfig",
@@ -113,6 +115,7 @@ if TYPE_CHECKING:
         make_masked_language_head,
     )
     from textzoo.trainers.objectives.matryoshka import MatryoshkaObjective
+    from textzoo.trainers.objectives.next_level import NextLevelObjective
     from textzoo.trainers.objectives.nli import NLIObjective
     from textzoo.trainers.objectives.pair_scores import PairScoreObjective
     from textzoo.trainers.objectives.replaced_token import ReplacedTokenObjective
