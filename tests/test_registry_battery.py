@@ -22,14 +22,14 @@ import textzoo
 from textzoo.checkpoints import weights
 from textzoo.checkpoints.bundle import Bundle
 from textzoo.checkpoints.directory import read_directory, write_directory
-from textzoo.config import ModelConfig
+from textzoo.config import ModelConfig, Part
 from textzoo.modules import TextBatch
 from textzoo.registry import _models, get_config, get_spec, list_models
 
 NAMES = list_models()
 SIZES = {
     "vocab_size": 64, "width": 16, "factor_dim": 8, "num_heads": 2, "hidden_dim": 32,
-    "embed_dim": 8, "max_length": 24, "local_window": 4,
+    "embed_dim": 8, "max_length": 24, "local_window": 4, "window": 8, "stride": 4,
 }  # fmt: skip
 
 
@@ -38,6 +38,12 @@ def shrink(config: ModelConfig) -> ModelConfig:
 
     def options(part):
         small = {name: SIZES[name] for name in SIZES if part.options.get(name) is not None}
+        for name, value in part.options.items():
+            if isinstance(value, Part):
+                inner = options(value)
+                if "embed_dim" in inner:  # What it reads is what another part inside returns.
+                    inner["embed_dim"] = SIZES["width"]
+                small[name] = value.replace(**inner)
         if "num_layers" in part.options:
             # The second layer is the first local one, or has the first one's weights.
             small["num_layers"] = 2
@@ -127,7 +133,8 @@ def test_spec_is_complete_and_agrees_with_the_config(name):
     widths = [
         head.options["out_features"] for head in config.heads if "out_features" in head.options
     ]
-    assert spec.dimension == [spec.width, *widths][-1]
+    states = config.pooling.options.get("num_positions", 1) if config.pooling else 1
+    assert spec.dimension == [spec.width * states, *widths][-1]
 
 
 @every

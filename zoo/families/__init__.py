@@ -5,9 +5,13 @@ A preset is a function that returns a :class:`textzoo.ModelConfig`; its spec sta
 
 FAMILIES = (
     "albert",
+    "averaging",
     "bert",
+    "convolution",
     "distilbert",
     "electra",
+    "hierarchical",
+    "infersent",
     "minilm",
     "modernbert",
     "mpnet",
