@@ -8,6 +8,7 @@ Different: there is no encoder of its own, since a mean pooling and heads are al
 subwords here. The Universal Sentence Encoder also averages vectors of bi-grams, and does not say
 how many layers it has; four are taken, behind the sum over the root of the length. Layers have no
 biases, so that a text without tokens is zero. Word dropout (Iyyer et al.) belongs to training.
+Published: figures are of models trained with data that are not public.
 """
 
 import functools
@@ -46,7 +47,7 @@ def _preset(
 
 @register_model(
     _spec(
-        summary="Deep averaging network of the Universal Sentence Encoder: 4 layers of width 512",
+        summary="Universal Sentence Encoder's averaging network: 4 layers of width 512",
         paper="Cer et al. 2018, arXiv 1803.11175",
         parameters=16_675_840,
         width=512,

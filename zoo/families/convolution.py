@@ -12,6 +12,7 @@ Different: the presets have layer norms, and padding is never seen; see ``Recurs
 The paper reads bytes or words, these read subwords; the maps behind the four states
 (``ResidualDense``) are left out, as the code has it without its linear layers. Stacks are sizes of
 our own: the papers' are causal or half of a translator.
+Published: figures are of other sizes and data.
 """
 
 import functools
@@ -44,7 +45,7 @@ def _preset(encoder: Part, pooling: Part) -> ModelConfig:
 
 @register_model(
     _spec(
-        summary="Recursive convolution: 4 + 4 blocks of width 256, four states side by side",
+        summary="Recursive convolution: 4 + 4 blocks of width 256, four states",
         paper="Malik et al. 2018, arXiv 1808.01160",
         parameters=10_967_552,
         width=256,

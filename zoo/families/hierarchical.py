@@ -56,7 +56,7 @@ def _preset(
 
 @register_model(
     _spec(
-        summary="RoBERT: BERT base over segments of 200 tokens, an LSTM with 100 units above",
+        summary="RoBERT: BERT base over segments of 200 tokens, an LSTM above",
         paper=_ROBERT,
         parameters=109_242_248,
         width=768,
@@ -77,7 +77,7 @@ def robert_base(**overrides: Any) -> ModelConfig:
 
 @register_model(
     _spec(
-        summary="ToBERT: BERT base over segments of 200 tokens, two transformer layers above",
+        summary="ToBERT: BERT base over segments of 200 tokens, a transformer above",
         paper=_ROBERT,
         parameters=123_068_928,
         width=768,
@@ -96,7 +96,7 @@ def tobert_base(**overrides: Any) -> ModelConfig:
 
 @register_model(
     _spec(
-        summary="NextLevelBERT: MiniLM over chunks of 256 tokens, and a second MiniLM above",
+        summary="NextLevelBERT: MiniLM over chunks of 256 tokens, another one above",
         paper="Czinczoll et al. 2024, arXiv 2402.17682",
         parameters=33_411_072,
         width=384,

@@ -41,7 +41,7 @@ def _preset(*, width: int, embed_dim: int, include_zero: bool = False) -> ModelC
 
 @register_model(
     _spec(
-        summary="InferSent, version 1: BiLSTM with 2048 units a direction, maximum with zero",
+        summary="InferSent, version 1: BiLSTM of width 4096, maximum with a zero",
         parameters=47_642_616,
         width=4_096,
         dimension=4_096,
@@ -54,7 +54,7 @@ def infersent_v1(**overrides: Any) -> ModelConfig:
 
 @register_model(
     _spec(
-        summary="InferSent, version 2: BiLSTM with 2048 units a direction, maximum",
+        summary="InferSent, version 2: BiLSTM of width 4096, maximum",
         parameters=47_642_616,
         width=4_096,
         dimension=4_096,
