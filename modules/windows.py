@@ -56,7 +56,7 @@ def choose_windows(
         stride: as in :func:`cut_windows`.
         rule: ``"center"``: where the token stands farthest from the nearer end of the window, the
             earlier one of two that are equal (BERT's "maximum context" for questions on long
-            documents, Devlin et al. 2019, ``run_squad``). The last window ends with the text.
+            documents, Devlin et al. 2019, ``run_squad``).
             ``"first"``: the earliest window that has the token (late chunking, Guenther et al.
             2024).
     """
@@ -65,8 +65,9 @@ def choose_windows(
     candidates = _candidates(mask, window, stride)
     start = candidates * stride
     offset = place[:, None] - start
-    ends = jnp.minimum(window, _lengths(mask)[:, None, None] - start)
-    distance = jnp.minimum(offset, ends - 1 - offset)
+    # That the last window ends with its text makes no difference: whatever it shares with the one
+    # before is farther from that end than from the other's.
+    distance = jnp.minimum(offset, window - 1 - offset)
     possible = _holds(mask, candidates, window, stride)
     if rule == "first":
         distance = jnp.zeros_like(distance)

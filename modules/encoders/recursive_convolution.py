@@ -165,7 +165,10 @@ class RecursiveConvolution(nnx.Module):
                 x = self._run(self.group, x, mask, step, rngs)
                 # Results are not negative, so padding's zero does not win over anything.
                 x = jnp.where(mask[..., None], x, 0)
-                x = x.reshape(x.shape[0], -1, 2, self.width).max(axis=2)
+                # The slope of a reduction compares with its result, which may have been computed
+                # again and be another number in its last digit; that of a maximum of two does not.
+                pairs = x.reshape(x.shape[0], -1, 2, self.width)
+                x = jnp.maximum(pairs[:, :, 0], pairs[:, :, 1])
                 mask = mask.reshape(mask.shape[0], -1, 2).any(axis=2)
             needed = (lengths > POSITIONS * 2**step)[:, None]
             states = jnp.where(needed[..., None], x[:, :POSITIONS], states)

@@ -1,5 +1,6 @@
 """Poolings that reduce the tokens of a text, or of spans in it, to one vector."""
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
@@ -68,9 +69,12 @@ class MaxPooling(nnx.Module):
         """Pools each text ``[B, D]``, or each of its spans ``[B, S, D]``; float32."""
         mask = pooling_mask(hidden, spans)
         states = hidden.states.astype(jnp.float32)
-        if mask.ndim == 3:
-            states = states[:, None]
-        top = jnp.where(mask[..., None], states, -jnp.inf).max(axis=-2)
+        spread = states[:, None] if mask.ndim == 3 else states
+        # Looked up by place: the slope of a maximum compares with its result, which may have been
+        # computed again and be another number in its last digit; then nothing is the maximum.
+        place = jnp.where(mask[..., None], jax.lax.stop_gradient(spread), -jnp.inf).argmax(axis=-2)
+        rows = place if mask.ndim == 3 else place[:, None]
+        top = jnp.take_along_axis(states, rows, axis=1).reshape(place.shape)
         if self.include_zero:
             top = jnp.maximum(top, 0)
         return jnp.where(mask.any(axis=-1, keepdims=True), top, 0)
@@ -129,5 +133,16 @@ class LayerMeanPooling(nnx.Module):
 
 
 def pooling_mask(hidden: Hidden, spans: Spans | None) -> Mask:
-    """The mask to pool with: the text's own, or those of its spans without their padding."""
-    return hidden.mask if spans is None else jnp.asarray(spans) & hidden.mask[:, None]
+    """The mask to pool with: the text's own, or those of its spans without their padding.
+
+    Raises:
+        ValueError: spans are of tokens, and the encoder returned another number of states.
+    """
+    if spans is None:
+        return hidden.mask
+    if spans.shape[-1] != hidden.mask.shape[-1]:
+        raise ValueError(
+            f"spans are of {spans.shape[-1]} tokens, and there are {hidden.mask.shape[-1]} states; "
+            "vectors of spans need an encoder that returns a state for each token"
+        )
+    return jnp.asarray(spans) & hidden.mask[:, None]

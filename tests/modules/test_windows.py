@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tiny_families import make_random
+from tiny_families import make_random, run
 
 import textzoo
 from textzoo import ModelConfig, Part
@@ -25,7 +25,13 @@ from textzoo.modules import (
     TransformerEncoder,
     WindowedEncoder,
 )
-from textzoo.modules.windows import choose_windows, cut_windows, merge_windows, needed_windows
+from textzoo.modules.windows import (
+    MERGES,
+    choose_windows,
+    cut_windows,
+    merge_windows,
+    needed_windows,
+)
 
 WIDTH, WINDOW, STRIDE = 4, 6, 3
 
@@ -38,13 +44,20 @@ def starts_of(length, window, stride):
     return starts
 
 
-@pytest.mark.parametrize(("window", "stride"), [(4, 2), (5, 2), (5, 5), (3, 1), (7, 3)])
+@pytest.mark.parametrize(("window", "stride"), [(5, 2), (4, 4), (7, 3)])
 def test_tokens_are_taken_from_the_window_that_surrounds_them_best(window, stride):
     lengths = np.arange(13)
     mask = jnp.asarray(np.arange(12) < lengths[:, None])
-    needed = np.asarray(needed_windows(mask, window, stride))
-    center = np.asarray(choose_windows(mask, window, stride))
-    first = np.asarray(choose_windows(mask, window, stride, "first"))
+
+    @jax.jit
+    def run(mask):
+        return (
+            needed_windows(mask, window, stride),
+            choose_windows(mask, window, stride),
+            choose_windows(mask, window, stride, "first"),
+        )
+
+    needed, center, first = (np.asarray(array) for array in run(mask))
     for length in lengths:
         starts = starts_of(length, window, stride)
         np.testing.assert_array_equal(needed[length], np.arange(needed.shape[1]) < len(starts))
@@ -66,13 +79,12 @@ def test_windows_by_hand():
     mask = jnp.ones((1, 7), bool)
     states = cut + jnp.asarray([100.0, 200, 300])[None, :, None, None]
     # Token 3 is third of the first window and first of the second; token 6 is last of the second.
-    center = merge_windows(states, mask, 2)[0, :, 0]
+    merge = jax.jit(lambda mask: [merge_windows(states, mask, 2, rule)[0, :, 0] for rule in MERGES])
+    center, first, mean = merge(mask)
     np.testing.assert_array_equal(center, [101, 102, 103, 204, 205, 306, 307])
-    first = merge_windows(states, mask, 2, "first")[0, :, 0]
     np.testing.assert_array_equal(first, [101, 102, 103, 104, 205, 206, 307])
-    mean = merge_windows(states, mask, 2, "mean")[0, :, 0]
     np.testing.assert_array_equal(mean, [101, 102, 153, 154, 255, 256, 307])
-    short = merge_windows(states, jnp.arange(7)[None] < 5, 2, "mean")[0, :, 0]
+    short = merge(jnp.arange(7)[None] < 5)[2]
     # Five tokens need two windows; what the third holds does not count.
     np.testing.assert_array_equal(short, [101, 102, 153, 154, 205, 0, 0])
 
@@ -191,9 +203,8 @@ def test_a_document_is_its_segments_and_then_its_top():
         for start, stop in ((0, 6), (3, 8))
     ]
     segments = Hidden(states=jnp.asarray(wanted)[None], mask=jnp.ones((1, 2), bool))
-    np.testing.assert_allclose(
-        out.states[1, :2], encoder.top_encoder(segments).states[0], atol=1e-5
-    )
+    top = compiled(encoder.top_encoder)(segments).states[0]
+    np.testing.assert_allclose(out.states[1, :2], top, atol=1e-5)
     longer = compiled(encoder)(make_hidden(length=20))
     np.testing.assert_allclose(LastPooling()(longer), LastPooling()(out), atol=1e-5)
     assert not np.asarray(LastPooling()(out))[3].any()
@@ -236,7 +247,13 @@ def test_nested_parts_are_built_saved_and_loaded(tmp_path):
     write_directory(tmp_path / "nested", Bundle(model=model, tokenizer=None))
     again = read_directory(tmp_path / "nested").model
     assert again.config == config
-    np.testing.assert_array_equal(again(batch).vectors, model(batch).vectors)
+    np.testing.assert_array_equal(run(again, batch).vectors, run(model, batch).vectors)
+
+
+def test_segments_have_no_spans_of_tokens():
+    out = Hidden(states=jnp.ones((1, 1, WIDTH)), mask=jnp.ones((1, 1), bool))
+    with pytest.raises(ValueError, match="spans are of 5 tokens, and there are 1 states"):
+        MeanPooling()(out, np.ones((1, 2, 5), bool))
 
 
 def test_bad_options_are_refused():

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -86,7 +85,7 @@ class NextLevelObjective(Objective):
         selection = select_tokens(rngs.objective(), chunks.mask, quota, num_slots)
         guesses = self.guess(chunks, selection.selected, rngs=rngs)
         predictions = gather_slots(guesses, selection.slots)
-        targets = jax.lax.stop_gradient(gather_slots(chunks.states, selection.slots))
+        targets = gather_slots(chunks.states, selection.slots)
         loss = masked_vectors(
             predictions, targets, selection.weights, distance=self.distance,
             row_mask=batch.row_mask,

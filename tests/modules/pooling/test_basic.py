@@ -13,6 +13,7 @@ from textzoo.modules import (
     MeanSqrtLengthPooling,
     WeightedMeanPooling,
 )
+from textzoo.modules.functional import normalized
 
 BASIC = (
     ClsPooling(),
@@ -192,3 +193,17 @@ def test_layer_mean_pooling_names_a_layer_that_is_not_there():
         LayerMeanPooling((0, 5))(random_hidden())
     with pytest.raises(ValueError, match="layers is empty"):
         LayerMeanPooling(())
+
+
+def test_the_slope_of_a_maximum_does_not_hang_on_the_last_digit_of_what_it_is_of():
+    x = jax.random.normal(jax.random.key(0), (3, 16, 3))
+    mask = jnp.arange(16)[None] < jnp.asarray([[16], [15], [14]])
+
+    def total(x):
+        hidden = Hidden(states=normalized(x), mask=mask)
+        return (MaxPooling()(hidden) * jnp.cos(jnp.arange(9)).reshape(3, 3)).sum()
+
+    # Without optimizations, the compiler computes the states once for the maximum and once for its
+    # slope, by different instructions.
+    careless = jax.jit(jax.grad(total), compiler_options={"xla_backend_optimization_level": 0})
+    np.testing.assert_allclose(careless(x), jax.jit(jax.grad(total))(x), atol=1e-5)

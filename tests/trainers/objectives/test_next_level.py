@@ -88,6 +88,8 @@ def test_rows_without_a_hidden_vector_and_filler_rows_do_not_count():
     smooth = masked_vectors(predictions[:1], targets[:1], weights[:1])
     # Errors of 1 and 3: 1/2 and 5/2.
     np.testing.assert_array_equal(smooth.value(), 1.5)
+    slope = jax.grad(lambda t: masked_vectors(predictions[:1], t, weights[:1]).value())
+    np.testing.assert_array_equal(slope(targets[:1]), 0)
     with pytest.raises(ConfigError, match="distance='l3'"):
         masked_vectors(predictions, targets, weights, distance="l3")
 
@@ -165,9 +167,8 @@ def test_targets_and_frozen_segments_get_no_gradient():
 
 def test_a_hidden_chunk_is_not_seen():
     objective = make_objective()
-    chunks = objective.model.encoder.segments(
-        objective.model.embedding(jax.tree.map(jnp.asarray, make_batch().texts[0]))
-    )
+    states = np.random.default_rng(1).normal(size=(4, 10, WIDTH)).astype(np.float32)
+    chunks = Hidden(states=jnp.asarray(states), mask=jnp.ones((4, 10), bool))
     hidden = jnp.zeros((4, 10), bool).at[0, 4].set(True)
     guess = jax.jit(lambda chunks: objective.guess(chunks, hidden))
     before = guess(chunks)
