@@ -6,6 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from textzoo.modules.parameters import DtypeName, as_dtype, logical_axes, truncated_normal
+from textzoo.modules.partitioning import whole_parameter
 
 
 def convolve(
@@ -68,10 +69,10 @@ class Convolution(nnx.Module):
         spread = (3 * kernel_size * in_features) ** -0.5 if stddev is None else stddev
         self.kernel = nnx.Param(
             truncated_normal(spread)(rngs.params(), shape, storage),
-            **logical_axes(None, "embed", "mlp"),
+            **logical_axes(None, "embed", None),
         )
         self.bias = (
-            nnx.Param(jnp.zeros(out_features, storage), **logical_axes("mlp")) if use_bias else None
+            nnx.Param(jnp.zeros(out_features, storage), **logical_axes(None)) if use_bias else None
         )
 
     def __call__(
@@ -88,7 +89,8 @@ class Convolution(nnx.Module):
             segment_ids: of packed rows.
         """
         x = jnp.where(mask[..., None], x.astype(self.dtype or x.dtype), 0)
-        y = convolve(x, self.kernel[...], dilation=self.dilation, segment_ids=segment_ids)
+        kernel = whole_parameter(self.kernel[...])
+        y = convolve(x, kernel, dilation=self.dilation, segment_ids=segment_ids)
         return y if self.bias is None else y + self.bias[...].astype(y.dtype)
 
 

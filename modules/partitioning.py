@@ -36,3 +36,16 @@ def whole_rows(table: Shaped[Array, "V D"]) -> Shaped[Array, "V D"]:
     model = mesh.shape.get("model", 1)
     axis = "model" if model > 1 and table.shape[0] % model == 0 else None
     return jax.lax.with_sharding_constraint(table, PartitionSpec(axis, None))
+
+
+def whole_parameter(value: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """A parameter that is whole on every device while it is used, however it is stored.
+
+    For kernels that are used again and again, in a loop or in the layers of a recursion, or by a
+    convolution. Left to itself, the compiler may split some uses by features, and has then been
+    seen to return wrong slopes in meshes of three axes.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if math.prod(mesh.shape.values()) <= 1:
+        return value
+    return jax.lax.with_sharding_constraint(value, PartitionSpec())

@@ -16,7 +16,7 @@ from textzoo.modules.parameters import (
     logical_axes,
     truncated_normal,
 )
-from textzoo.modules.partitioning import keep_rows_apart
+from textzoo.modules.partitioning import keep_rows_apart, whole_parameter
 from textzoo.modules.rematerialization import check_remat, run_layer
 from textzoo.modules.types import Hidden
 from textzoo.modules.wave import run_starts
@@ -57,16 +57,16 @@ class RecurrentLayer(nnx.Module):
         self.unroll = unroll
         self.dropout = Dropout(dropout, deterministic=True)
         self.input_map = linear(
-            in_features, (num_directions, gates, hidden_dim), axes=("embed", None, None, "mlp"),
+            in_features, (num_directions, gates, hidden_dim), axes=("embed", None, None, None),
             use_bias=True, stddev=spread, dtype=dtype, param_dtype=param_dtype, rngs=rngs,
         )  # fmt: skip
         shape, storage = (num_directions, hidden_dim, gates, hidden_dim), as_dtype(param_dtype)
         self.recurrent_kernel = nnx.Param(
             truncated_normal(spread)(rngs.params(), shape, storage),
-            **logical_axes(None, "embed", None, "mlp"),
+            **logical_axes(None, "embed", None, None),
         )
         self.candidate_bias = (
-            nnx.Param(jnp.zeros((num_directions, hidden_dim), storage), **logical_axes(None, "mlp"))
+            nnx.Param(jnp.zeros((num_directions, hidden_dim), storage), **logical_axes(None, None))
             if cell == "gru"
             else None
         )
@@ -94,7 +94,7 @@ class RecurrentLayer(nnx.Module):
         if directions == 2:
             maps = jnp.stack([maps[:, 0], maps[::-1, 1]], axis=1)
         fresh = None if starts is None else _starts_by_direction(starts, directions)
-        kernel = self.recurrent_kernel[...].astype(maps.dtype)
+        kernel = whole_parameter(self.recurrent_kernel[...]).astype(maps.dtype)
         bias = None if self.candidate_bias is None else self.candidate_bias[...][:, None]
 
         def step(carry: tuple[Array, ...], inputs: tuple[Array, ...]) -> tuple[Any, Array]:

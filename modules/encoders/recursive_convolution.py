@@ -168,7 +168,7 @@ class RecursiveConvolution(nnx.Module):
                 # The slope of a reduction compares with its result, which may have been computed
                 # again and be another number in its last digit; that of a maximum of two does not.
                 pairs = x.reshape(x.shape[0], -1, 2, self.width)
-                x = jnp.maximum(pairs[:, :, 0], pairs[:, :, 1])
+                x = keep_rows_apart(jnp.maximum(pairs[:, :, 0], pairs[:, :, 1]))
                 mask = mask.reshape(mask.shape[0], -1, 2).any(axis=2)
             needed = (lengths > POSITIONS * 2**step)[:, None]
             states = jnp.where(needed[..., None], x[:, :POSITIONS], states)
