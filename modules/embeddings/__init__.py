@@ -1,5 +1,23 @@
 """Embeddings answer "what is this token?": ids or units to states."""
 
+from textzoo.modules.embeddings.composition import (
+    ConcatenateEmbedding,
+    GatedEmbedding,
+    SumEmbedding,
+)
+from textzoo.modules.embeddings.fourier import FourierEmbedding
+from textzoo.modules.embeddings.hashed import HashedEmbedding
+from textzoo.modules.embeddings.quotient_remainder import QuotientRemainderEmbedding
+from textzoo.modules.embeddings.subspace import SubspaceEmbedding
 from textzoo.modules.embeddings.subword import SubwordEmbedding
 
-__all__ = ["SubwordEmbedding"]
+__all__ = [
+    "ConcatenateEmbedding",
+    "FourierEmbedding",
+    "GatedEmbedding",
+    "HashedEmbedding",
+    "QuotientRemainderEmbedding",
+    "SubspaceEmbedding",
+    "SubwordEmbedding",
+    "SumEmbedding",
+]

@@ -1,0 +1,67 @@
+"""What embeddings share that have a row for every id and store fewer numbers than that."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from textzoo.modules.partitioning import whole_rows
+from textzoo.modules.types import Hidden, TextBatch
+
+
+class ComputedRows(nnx.Module):
+    """Rows that are computed from ids; a class that inherits it says how, in :meth:`rows`.
+
+    Attributes:
+        vocab_size: V, ids are below this.
+        width: D.
+        dtype: of the states, ``None`` for what the computation gives.
+    """
+
+    vocab_size: int
+    width: int
+    dtype: Any
+
+    def __call__(self, batch: TextBatch) -> Hidden:
+        """Embeds every id; ids outside the table are a bug of the caller and give NaN."""
+        ids = jnp.asarray(batch.ids)
+        known = (ids >= 0) & (ids < self.vocab_size)
+        states = self.rows(jnp.where(known, ids, 0))
+        states = jnp.where(known[..., None], states, jnp.nan).astype(self.dtype or states.dtype)
+        return batch.with_states(states)
+
+    def rows(self, ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
+        """Rows of some ids, all of which are in the table."""
+        raise NotImplementedError
+
+    def attend(
+        self, states: Float[Array, "*B D"], *, dtype: Any = jnp.float32
+    ) -> Float[Array, "*B V"]:
+        """Scores every row against the states: a tied output layer, float32.
+
+        All rows are computed for it, once a call.
+
+        Args:
+            states: what is compared with the rows.
+            dtype: of the factors; their sums are float32 in any case.
+        """
+        table = self.rows(jnp.arange(self.vocab_size, dtype=jnp.int32))
+        return product(states.astype(dtype), table.astype(dtype).T)
+
+
+def take_rows(table: Float[Array, "V D"], ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
+    """Rows of a table that may be split over devices; the ids must be in it."""
+    return jnp.take(whole_rows(table), ids, axis=0, mode="clip")
+
+
+def product(x: Float[Array, "*B D"], y: Float[Array, "D V"]) -> Float[Array, "*B V"]:
+    """A matrix product whose sums are float32 whatever the factors are."""
+    return jnp.matmul(x, y, preferred_element_type=jnp.float32)
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raises for a size that is not a whole number of at least one."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"{name}={size!r}; use a whole number, 1 or more")
