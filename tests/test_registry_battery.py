@@ -183,7 +183,8 @@ def test_gradient_is_finite_and_reaches_every_parameter_but_no_padding(name):
         value = np.asarray(variable[...])
         assert np.isfinite(value).all(), path
         assert np.any(value), f"{path} gets no gradient"
-    np.testing.assert_array_equal(gradients.embedding.table[40], 0)
+    if TINY[name].embedding.type == "SubwordEmbedding":  # Others have no row for an id alone.
+        np.testing.assert_array_equal(gradients.embedding.table[40], 0)
 
 
 @tiny

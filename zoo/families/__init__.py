@@ -10,6 +10,8 @@ FAMILIES = (
     "convolution",
     "distilbert",
     "electra",
+    "fourier",
+    "hashed",
     "hierarchical",
     "infersent",
     "minilm",
@@ -17,6 +19,7 @@ FAMILIES = (
     "mpnet",
     "roberta",
     "static",
+    "subspace",
     "wave",
     "xlm_roberta",
 )
