@@ -34,6 +34,7 @@ LAYERS = (
         "textzoo.families",
         "textzoo.fitting",
         "textzoo.model",
+        "textzoo.noise",
         "textzoo.parts",
         "textzoo.registry",
         "textzoo.settings",

@@ -6,6 +6,7 @@ from textzoo.trainers.data.collate import Column, Counts
 from textzoo.trainers.data.fields import Field
 from textzoo.trainers.data.hashing import text_key
 from textzoo.trainers.data.line_sources import JsonlSource, TextSource, TsvSource
+from textzoo.trainers.data.noisy import NoisyTexts
 from textzoo.trainers.data.opening import Readable, open_source
 from textzoo.trainers.data.packed_data import PackedData
 from textzoo.trainers.data.parquet import ParquetSource
@@ -23,6 +24,7 @@ __all__ = [
     "Field",
     "JsonlSource",
     "Mixture",
+    "NoisyTexts",
     "PackedData",
     "ParquetSource",
     "Readable",
