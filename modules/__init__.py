@@ -45,14 +45,22 @@ from textzoo.modules.postprocessing import (
     Standardization,
     Whitening,
 )
-from textzoo.modules.tokenizers import SubwordTokenizer, Tokenized, Tokenizer
+from textzoo.modules.tokenizers import (
+    ByteTokenizer,
+    CodePointTokenizer,
+    SubwordTokenizer,
+    Tokenized,
+    Tokenizer,
+)
 from textzoo.modules.types import Hidden, TextBatch, TextOutput
 
 PARTS = (
     AggretrieverPooling,
     AttentionPooling,
+    ByteTokenizer,
     Centering,
     ClsPooling,
+    CodePointTokenizer,
     ComponentRemoval,
     ConcatenateEmbedding,
     ConvolutionEncoder,
@@ -97,8 +105,10 @@ __all__ = [
     "PARTS",
     "AggretrieverPooling",
     "AttentionPooling",
+    "ByteTokenizer",
     "Centering",
     "ClsPooling",
+    "CodePointTokenizer",
     "ComponentRemoval",
     "ConcatenateEmbedding",
     "ConvolutionEncoder",

@@ -1,6 +1,15 @@
 """Tokenizers turn text into ids on the host."""
 
 from textzoo.modules.tokenizers.base import Tokenized, Tokenizer, check_texts
+from textzoo.modules.tokenizers.bytes import ByteTokenizer
+from textzoo.modules.tokenizers.code_points import CodePointTokenizer
 from textzoo.modules.tokenizers.subword import SubwordTokenizer
 
-__all__ = ["SubwordTokenizer", "Tokenized", "Tokenizer", "check_texts"]
+__all__ = [
+    "ByteTokenizer",
+    "CodePointTokenizer",
+    "SubwordTokenizer",
+    "Tokenized",
+    "Tokenizer",
+    "check_texts",
+]
