@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from textzoo.trainers.data.order import Order, Places
-from textzoo.trainers.data.permutation import shuffled
+from textzoo.trainers.data.permutation import shuffled, shuffled_by_turn
 
 _BATCHES, _WITHIN = 2, 3  # First numbers of keys; those of the order are 0 and 1.
 
@@ -41,22 +41,23 @@ class GroupedOrder:
     def places(self, batch: int, first: int, last: int) -> Places:
         """Rows ``first`` to ``last - 1`` of a batch."""
         window, slot = divmod(batch, self._window)
-        turn = shuffled(np.array([slot]), self._window, _BATCHES, self._seed, window)[0]
-        inside = shuffled(np.arange(first, last), self._batch_size, _WITHIN, self._seed, batch)
-        return _take(self._sorted(window), turn * self._batch_size + inside)
+        start = slot * self._batch_size
+        return self._sorted(window).take(slice(start + first, start + last))
 
     def _sort(self, window: int) -> Places:
-        numbers = range(window * self._window, (window + 1) * self._window)
-        parts = [self._order.places(number, 0, self._batch_size) for number in numbers]
+        """All places of a window, as they are dealt out."""
+        numbers = np.arange(window * self._window, (window + 1) * self._window)
+        parts = [self._order.places(number, 0, self._batch_size) for number in numbers.tolist()]
         joined = Places(
             sources=np.concatenate([part.sources for part in parts]),
             rows=np.concatenate([part.rows for part in parts]),
             epochs=np.concatenate([part.epochs for part in parts]),
         )
-        return _take(joined, np.argsort(self._lengths(joined), kind="stable"))
-
-
-def _take(places: Places, chosen: np.ndarray) -> Places:
-    return Places(
-        sources=places.sources[chosen], rows=places.rows[chosen], epochs=places.epochs[chosen]
-    )
+        by_length = np.argsort(self._lengths(joined), kind="stable")
+        turns = shuffled(np.arange(self._window), self._window, _BATCHES, self._seed, window)
+        inside = shuffled_by_turn(
+            np.tile(np.arange(self._batch_size), self._window), self._batch_size,
+            np.repeat(numbers, self._batch_size), _WITHIN, self._seed,
+        )  # fmt: skip
+        dealt = np.repeat(turns, self._batch_size) * self._batch_size + inside
+        return joined.take(by_length[dealt])

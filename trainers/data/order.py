@@ -1,6 +1,7 @@
 """Which row comes at which place of an endless stream, from (seed, place) alone."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -8,10 +9,13 @@ import numpy as np
 from jaxtyping import Int
 
 from textzoo.errors import ConfigError
-from textzoo.trainers.data.permutation import shuffled
+from textzoo.trainers.data.permutation import shuffled_by_turn
 
 _LONGEST_BLOCK = 10_000
 _WEIGHT_ERROR = 1e-3
+
+# Places of small batches are worked out for so many rows at once: numpy takes as long for ten.
+_ROWS_AT_ONCE = 1024
 
 # First numbers of the keys of permutations, so that no two uses share one.
 _ROWS, _SOURCES = 0, 1
@@ -30,6 +34,12 @@ class Places:
     sources: Int[np.ndarray, "N"]
     rows: Int[np.ndarray, "N"]
     epochs: Int[np.ndarray, "N"]
+
+    def take(self, chosen: slice | Int[np.ndarray, "M"]) -> "Places":
+        """Some of the places."""
+        return Places(
+            sources=self.sources[chosen], rows=self.rows[chosen], epochs=self.epochs[chosen]
+        )
 
 
 class Order:
@@ -70,14 +80,32 @@ class Order:
         self._shuffle = shuffle
         self._counts = block_counts(weights)
         self._ends = np.cumsum(self._counts)
+        self._window = max(1, _ROWS_AT_ONCE // batch_size)
+        # Batches that threads prepare at once are of one window, or of two.
+        self._windows = functools.lru_cache(maxsize=4)(self._work_out_window)
 
     def places(self, batch: int, first: int, last: int) -> Places:
         """Rows ``first`` to ``last - 1`` of a batch."""
-        if self._single:
-            source, turn = (int(x[0]) for x in self._choose(np.array([batch])))
-            ranks = np.arange(first, last) + turn * self._batch_size
-            return self._rows(np.full(last - first, source), ranks)
-        return self._rows(*self._choose(np.arange(first, last) + batch * self._batch_size))
+        if self._window == 1:
+            start = batch * self._batch_size
+            return self._work_out(start + first, start + last)
+        window, slot = divmod(batch, self._window)
+        start = slot * self._batch_size
+        return self._windows(window).take(slice(start + first, start + last))
+
+    def _work_out_window(self, window: int) -> Places:
+        rows = self._window * self._batch_size
+        return self._work_out(window * rows, (window + 1) * rows)
+
+    def _work_out(self, begin: int, end: int) -> Places:
+        """Places ``begin`` to ``end - 1`` of the stream."""
+        numbers = np.arange(begin, end)
+        if not self._single:
+            return self._rows(*self._choose(numbers))
+        batches, slots = np.divmod(numbers, self._batch_size)
+        sources, turns = self._choose(np.arange(batches[0], batches[-1] + 1))
+        batches -= batches[0]
+        return self._rows(sources[batches], turns[batches] * self._batch_size + slots)
 
     def _choose(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The source of each place, and how many places before it had the same source."""
@@ -85,10 +113,7 @@ class Order:
         if len(self._counts) == 1:
             return np.zeros(len(numbers), np.int64), numbers
         blocks, slots = np.divmod(numbers, length)
-        drawn = np.empty_like(slots)
-        for block in np.unique(blocks):
-            here = blocks == block
-            drawn[here] = shuffled(slots[here], length, _SOURCES, self._seed, int(block))
+        drawn = shuffled_by_turn(slots, length, blocks, _SOURCES, self._seed)
         sources = np.searchsorted(self._ends, drawn, side="right")
         in_block = drawn - (self._ends - self._counts)[sources]
         return sources, blocks * self._counts[sources] + in_block
@@ -97,10 +122,10 @@ class Order:
         sizes = np.asarray(self._sizes)[sources]
         epochs, rows = np.divmod(ranks, sizes)
         if self._shuffle:
-            for source, epoch in np.unique(np.stack([sources, epochs]), axis=1).T:
-                here = (sources == source) & (epochs == epoch)
-                key = (_ROWS, self._seed, int(source), int(epoch))
-                rows[here] = shuffled(rows[here], self._sizes[source], *key)
+            for source in np.unique(sources).tolist():
+                here = sources == source
+                key = (_ROWS, self._seed, source)
+                rows[here] = shuffled_by_turn(rows[here], self._sizes[source], epochs[here], *key)
         return Places(sources=sources, rows=rows, epochs=epochs)
 
 

@@ -26,12 +26,37 @@ def shuffled(
         size: of the permutation.
         key: whole numbers, not negative; another key is another permutation.
     """
+    return _walk(places, size, _round_keys(key)[:, None])
+
+
+def shuffled_by_turn(
+    places: Int[np.ndarray, "N"], size: int, turns: Int[np.ndarray, "N"], *key: int
+) -> Int[np.ndarray, "N"]:  # fmt: skip
+    """Like :func:`shuffled`, with a permutation for each place: that of ``(*key, turn)``.
+
+    Args:
+        places: between 0 and ``size - 1``.
+        size: of the permutations.
+        turns: the last number of the key of each place.
+        key: the numbers before.
+    """
+    distinct, which = np.unique(turns, return_inverse=True)
+    keys = np.stack([_round_keys((*key, int(turn))) for turn in distinct], axis=1)
+    return _walk(places, size, keys, which)
+
+
+def _walk(
+    places: np.ndarray, size: int, keys: np.ndarray, which: np.ndarray | None = None
+) -> np.ndarray:
+    """Sends every place through the network of one of the ``keys``, ``[rounds, networks]``."""
     half = max(1, ((size - 1).bit_length() + 1) // 2)
-    keys = _round_keys(key)
     values = places.astype(np.uint64)
     outside = np.arange(len(values))
+    if which is None or keys.shape[1] == 1:
+        which = np.zeros(1, np.int64)
     while len(outside):
-        values[outside] = _network(values[outside], half, keys)
+        own = which if len(which) == 1 else which[outside]
+        values[outside] = _network(values[outside], half, keys, own)
         outside = outside[values[outside] >= size]
     return values.astype(np.int64)
 
@@ -41,11 +66,11 @@ def _round_keys(key: tuple[int, ...]) -> np.ndarray:
     return np.random.SeedSequence(key).generate_state(_ROUNDS, np.uint64)
 
 
-def _network(values: np.ndarray, half: int, keys: np.ndarray) -> np.ndarray:
+def _network(values: np.ndarray, half: int, keys: np.ndarray, which: np.ndarray) -> np.ndarray:
     bits, mask = np.uint64(half), np.uint64((1 << half) - 1)
     left, right = values >> bits, values & mask
     for key in keys:
-        left, right = right, left ^ (_mix(right ^ key) & mask)
+        left, right = right, left ^ (_mix(right ^ key[which]) & mask)
     return left << bits | right
 
 

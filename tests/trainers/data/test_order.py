@@ -7,10 +7,20 @@ from hypothesis import strategies as st
 
 from textzoo.errors import ConfigError
 from textzoo.trainers.data.order import Order, block_counts
-from textzoo.trainers.data.permutation import shuffled
+from textzoo.trainers.data.permutation import shuffled, shuffled_by_turn
 
 FIRST = [4, 6, 3, 0, 5, 2, 7, 1]  # Whoever changes these breaks resuming.
 LARGE = [215249195557, 751299747555]
+ORDERS = {  # Of [[sources, rows, epochs], ...]; as above.
+    False: [
+        [[0, 1], [1, 0], [0, 0]], [[0, 0], [4, 0], [0, 0]],
+        [[1, 0], [1, 3], [0, 0]], [[1, 0], [3, 2], [0, 1]],
+    ],
+    True: [
+        [[0, 0], [3, 0], [0, 0]], [[1, 1], [0, 1], [0, 0]], [[0, 0], [4, 1], [0, 0]],
+        [[0, 0], [3, 4], [1, 1]],
+    ],
+}  # fmt: skip
 
 
 @given(size=st.integers(1, 3000), key=st.tuples(st.integers(0, 2**40), st.integers(0, 9)))
@@ -27,6 +37,15 @@ def test_a_place_is_found_without_the_others():
 def test_a_permutation_is_the_same_on_every_machine():
     assert shuffled(np.arange(8), 8, 0, 1).tolist() == FIRST
     assert shuffled(np.array([0, 10**12 - 1]), 10**12, 7).tolist() == LARGE
+
+
+def test_a_turn_is_the_last_number_of_a_key():
+    places, turns = np.array([3, 9, 3, 0, 5]), np.array([7, 0, 0, 7, 2])
+    expected = [shuffled(places[[i]], 11, 4, int(turns[i]))[0] for i in range(5)]
+    assert shuffled_by_turn(places, 11, turns, 4).tolist() == expected
+    np.testing.assert_array_equal(
+        shuffled_by_turn(places, 11, np.full(5, 7), 4), shuffled(places, 11, 4, 7)
+    )
 
 
 def test_all_orders_of_four_are_about_equally_frequent():
@@ -88,6 +107,28 @@ def test_a_part_of_a_batch_is_cut_from_the_whole():
     whole, part = order.places(7, 0, 12), order.places(7, 3, 8)
     for name in ("sources", "rows", "epochs"):
         np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[3:8])
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 600])
+def test_small_batches_are_pieces_of_the_same_stream_as_large_ones(batch_size):
+    sizes, weights = [40, 9], [2, 1]
+    whole = Order(sizes, batch_size=4200, seed=2, weights=weights).places(0, 0, 4200)
+    small = Order(sizes, batch_size=batch_size, seed=2, weights=weights)
+    for number in (0, 4200 // batch_size - 1, 1):
+        part = small.places(number, 0, batch_size)
+        here = slice(number * batch_size, (number + 1) * batch_size)
+        for name in ("sources", "rows", "epochs"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[here])
+
+
+@pytest.mark.parametrize("is_single", [False, True])
+def test_an_order_is_the_same_on_every_machine(is_single):
+    order = Order(
+        [5, 4], batch_size=2, seed=1, weights=[2, 1], single_source_batches=is_single
+    )  # fmt: skip
+    places = [order.places(number, 0, 2) for number in range(4)]
+    found = [[p.sources.tolist(), p.rows.tolist(), p.epochs.tolist()] for p in places]
+    assert found == ORDERS[is_single]
 
 
 def test_weights_that_are_no_shares_are_refused():
