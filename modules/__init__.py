@@ -1,6 +1,7 @@
 """The parts that models are made of; every name exported here may stand in a config."""
 
 from textzoo.modules.embeddings import (
+    CodePointHashEmbedding,
     ConcatenateEmbedding,
     FourierEmbedding,
     GatedEmbedding,
@@ -60,6 +61,7 @@ PARTS = (
     ByteTokenizer,
     Centering,
     ClsPooling,
+    CodePointHashEmbedding,
     CodePointTokenizer,
     ComponentRemoval,
     ConcatenateEmbedding,
@@ -108,6 +110,7 @@ __all__ = [
     "ByteTokenizer",
     "Centering",
     "ClsPooling",
+    "CodePointHashEmbedding",
     "CodePointTokenizer",
     "ComponentRemoval",
     "ConcatenateEmbedding",

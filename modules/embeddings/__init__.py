@@ -1,5 +1,6 @@
 """Embeddings answer "what is this token?": ids or units to states."""
 
+from textzoo.modules.embeddings.canine import CodePointHashEmbedding
 from textzoo.modules.embeddings.composition import (
     ConcatenateEmbedding,
     GatedEmbedding,
@@ -12,6 +13,7 @@ from textzoo.modules.embeddings.subspace import SubspaceEmbedding
 from textzoo.modules.embeddings.subword import SubwordEmbedding
 
 __all__ = [
+    "CodePointHashEmbedding",
     "ConcatenateEmbedding",
     "FourierEmbedding",
     "GatedEmbedding",

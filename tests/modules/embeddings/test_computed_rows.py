@@ -14,6 +14,7 @@ from textzoo.parts import build, build_part
 
 V, D = 40, 8
 PARTS = {
+    "code_points": Part("CodePointHashEmbedding", num_rows=7, num_hashes=4),
     "fourier": Part("FourierEmbedding"),
     "fourier_learned": Part(
         "FourierEmbedding", refinement="geglu", frequencies="geometric", learn_frequencies=True
