@@ -24,6 +24,7 @@ from textzoo.checkpoints.bundle import Bundle
 from textzoo.checkpoints.directory import read_directory, write_directory
 from textzoo.config import ModelConfig, Part
 from textzoo.modules import TextBatch
+from textzoo.modules.examples import example_batch
 from textzoo.registry import _models, get_config, get_spec, list_models
 
 NAMES = list_models()
@@ -91,6 +92,13 @@ def model_of(name: str):
     return weights.fill(model, arrays, source=name)
 
 
+def texts_for(name: str, *options: int, **kwargs: int) -> TextBatch:
+    """Texts for a model, with units for one that reads them."""
+    count = example_batch(model_of(name).embedding).units
+    batch = texts(*options, **kwargs)
+    return batch if count is None else with_units(batch, count.shape[-1])
+
+
 # Compiling is nearly all of the time; these programs run once or twice.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -113,6 +121,14 @@ def texts(rows: int = 4, length: int = 16, seed: int = 0) -> TextBatch:
     padded[:, :16] = np.where(np.arange(16) < lengths[:, None], ids, 40)
     mask = np.arange(length) < lengths[:, None]
     return TextBatch(ids=jnp.asarray(padded, jnp.int32), mask=jnp.asarray(mask))
+
+
+def with_units(batch: TextBatch, count: int) -> TextBatch:
+    """The same texts, each token with up to ``count`` units that follow from its id."""
+    ids = np.asarray(batch.ids)[..., None]
+    units = (7 * ids + 5 * np.arange(count)) % 32
+    mask = np.asarray(batch.mask)[..., None] & (np.arange(count) < count - ids % 2)
+    return batch.replace(units=jnp.asarray(units, jnp.int32), unit_mask=jnp.asarray(mask))
 
 
 @every
@@ -142,7 +158,8 @@ def test_has_a_docstring_and_takes_overrides(name):
     make = _models[name][1]
     assert inspect.getdoc(make)
     assert make(pooling=None).pooling is None
-    assert make(embedding={"vocab_size": 7}).embedding.options["vocab_size"] == 7
+    option = next(n for n in ("vocab_size", "width") if n in get_config(name).embedding.options)
+    assert make(embedding={option: 7}).embedding.options[option] == 7
 
 
 @every
@@ -153,22 +170,22 @@ def test_config_survives_json(name):
 
 @tiny
 def test_vectors_do_not_depend_on_batch_or_padding(name):
-    model, batch = model_of(name), texts()
+    model, batch = model_of(name), texts_for(name)
     reference = vectors(model, batch)
     assert np.isfinite(reference).all()
     assert np.abs(reference[:3]).sum(axis=1).min() > 0
     np.testing.assert_array_equal(reference[3], 0)
-    padded = vectors(model, texts(length=24))
+    padded = vectors(model, texts_for(name, length=24))
     np.testing.assert_allclose(padded, reference, rtol=0, atol=1e-5)
     order = np.array([2, 0, 3, 1])
-    shuffled = batch.replace(ids=batch.ids[order], mask=batch.mask[order])
+    shuffled = jax.tree.map(lambda rows: rows[order], batch)
     np.testing.assert_allclose(vectors(model, shuffled), reference[order], rtol=0, atol=1e-5)
 
 
 @tiny
 def test_gradient_is_finite_and_reaches_every_parameter_but_no_padding(name):
     graphdef, state = nnx.split(model_of(name))
-    batch = texts()
+    batch = texts_for(name)
 
     @quick_jit
     def gradient(state):
@@ -193,7 +210,8 @@ def test_saved_model_gives_the_same_vectors(name, tmp_path):
     write_directory(tmp_path / name, Bundle(model=model, tokenizer=None))
     again = read_directory(tmp_path / name).model
     assert again.config == model.config
-    np.testing.assert_array_equal(vectors(again, texts()), vectors(model, texts()))
+    batch = texts_for(name)
+    np.testing.assert_array_equal(vectors(again, batch), vectors(model, batch))
 
 
 def test_every_bundled_directory_is_a_registered_model():

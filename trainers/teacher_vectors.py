@@ -93,7 +93,13 @@ def encode_single_tokens(
         ids: the tokens, as the teacher numbers them.
         batch_size: tokens per batch.
     """
-    special = tokenizer([""]).ids
+    empty = tokenizer([""])
+    if empty.units is not None:
+        raise ValueError(
+            f"the teacher's {type(tokenizer).__name__} gives units beside ids, so an id alone is "
+            "no token to it; take a teacher that reads ids"
+        )
+    special = empty.ids
     before, after = special[: len(special) // 2], special[len(special) // 2 :]
     graphdef, state = nnx.split(model)
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from textzoo.errors import ConfigError
 from textzoo.model import TextModel
+from textzoo.modules.examples import example_batch
 from textzoo.modules.types import TextBatch
 
 _COMPILE_SECONDS_WORTH_KEEPING = 0.1
@@ -57,8 +57,7 @@ class CompiledModel:
     @functools.cached_property
     def dimension(self) -> int:
         """Width of the vectors, or of the states when the model has no pooling."""
-        row = np.zeros((1, 4), np.int32)
-        batch = TextBatch(ids=row, mask=row == 0)
+        batch = example_batch(self._model.embedding)
         function = self._functions[0 if self.has_vectors else 1]
         return int(jax.eval_shape(function, self.parameters(), batch).shape[-1])
 

@@ -7,7 +7,9 @@ from textzoo.modules.embeddings.composition import (
     SumEmbedding,
 )
 from textzoo.modules.embeddings.fourier import FourierEmbedding
+from textzoo.modules.embeddings.gbst import GBSTEmbedding
 from textzoo.modules.embeddings.hashed import HashedEmbedding
+from textzoo.modules.embeddings.multi_hash import MultiHashEmbedding
 from textzoo.modules.embeddings.quotient_remainder import QuotientRemainderEmbedding
 from textzoo.modules.embeddings.subspace import SubspaceEmbedding
 from textzoo.modules.embeddings.subword import SubwordEmbedding
@@ -16,8 +18,10 @@ __all__ = [
     "CodePointHashEmbedding",
     "ConcatenateEmbedding",
     "FourierEmbedding",
+    "GBSTEmbedding",
     "GatedEmbedding",
     "HashedEmbedding",
+    "MultiHashEmbedding",
     "QuotientRemainderEmbedding",
     "SubspaceEmbedding",
     "SubwordEmbedding",

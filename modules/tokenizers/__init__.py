@@ -3,11 +3,13 @@
 from textzoo.modules.tokenizers.base import Tokenized, Tokenizer, check_texts
 from textzoo.modules.tokenizers.bytes import ByteTokenizer
 from textzoo.modules.tokenizers.code_points import CodePointTokenizer
+from textzoo.modules.tokenizers.lexical import LexicalTokenizer
 from textzoo.modules.tokenizers.subword import SubwordTokenizer
 
 __all__ = [
     "ByteTokenizer",
     "CodePointTokenizer",
+    "LexicalTokenizer",
     "SubwordTokenizer",
     "Tokenized",
     "Tokenizer",

@@ -4,6 +4,8 @@ import hashlib
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from textzoo.modules.tokenizers.base import Tokenizer
 
 # Texts whose tokens show options of a tokenizer that its file does not hold.
@@ -13,7 +15,12 @@ _PROBES = ("Hello, World! 123", "naïve café \u4f60\u597d \U0001f600", "  two  
 def tokenizer_fingerprint(tokenizer: Tokenizer) -> str:
     """A hash of a tokenizer's files and of what it does with some texts."""
     digest = hashlib.sha256(f"{type(tokenizer).__name__} {tokenizer.max_length}".encode())
-    digest.update(tokenizer(_PROBES).ids.tobytes())
+    tokenized = tokenizer(_PROBES)
+    digest.update(tokenized.ids.tobytes())
+    if tokenized.units is not None and tokenized.unit_starts is not None:
+        digest.update(f"{tokenized.unit_sizes}".encode())
+        digest.update(tokenized.units.astype(np.int64).tobytes())
+        digest.update(tokenized.unit_starts.tobytes())
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(Path(folder))
         for path in sorted(Path(folder).rglob("*")):

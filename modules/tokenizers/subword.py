@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import tokenizers
 
 from textzoo.modules.tokenizers.base import Tokenized, check_texts
 from textzoo.modules.tokenizers.offsets import tidy_offsets
+from textzoo.modules.tokenizers.word_spans import pieces
 
 FILE_NAME = "tokenizer.json"
 
@@ -123,7 +124,8 @@ class SubwordTokenizer:
         texts = list(texts)
         check_texts(texts)
         wanted = (return_offsets, return_words)
-        parts = [self._tokenize(piece, *wanted) for piece in _pieces(texts)]
+        cut = pieces(texts, max_texts=_PIECE_TEXTS, max_characters=_PIECE_CHARACTERS)
+        parts = [self._tokenize(piece, *wanted) for piece in cut]
         return Tokenized.concatenate(parts) if parts else self._tokenize([], *wanted)
 
     def _tokenize(self, texts: list[str], return_offsets: bool, return_words: bool) -> Tokenized:
@@ -177,18 +179,6 @@ class SubwordTokenizer:
     def __repr__(self) -> str:
         kind = type(self._tokenizer.model).__name__
         return f"SubwordTokenizer({kind}, {self.vocab_size} ids, max_length={self.max_length})"
-
-
-def _pieces(texts: list[str]) -> Iterator[list[str]]:
-    start = characters = 0
-    for index, text in enumerate(texts):
-        full = index - start >= _PIECE_TEXTS or characters + len(text) > _PIECE_CHARACTERS
-        if full and index > start:
-            yield texts[start:index]
-            start, characters = index, 0
-        characters += len(text)
-    if start < len(texts):
-        yield texts[start:]
 
 
 def _configure(tokenizer: tokenizers.Tokenizer, max_length: int) -> None:

@@ -57,6 +57,8 @@ class Loader:
             keys = [self._keys(places, column) for column in columns]
             lengths = (self.lengths(whole or places, column) for column in columns)
             longest = [int(found.max(initial=0)) for found in lengths]
+        if whole is not None:  # Nor do processes know each other's longest words.
+            tokenized = [tokens.widest() for tokens in tokenized]
         if not len(places.rows) and self._collate.reads_rows:
             rows = [self._sources[0][0]]  # Tells the width of targets.
         return self._collate(rows, tokenized, keys, size, longest)

@@ -74,6 +74,11 @@ class PackedData(BatchedData):
         super().__init__(batch_size=batch_size, seed=seed, reading=reading)
         if packing not in get_args(Packing):
             raise ConfigError(f"packing={packing!r}; {closest(packing, get_args(Packing))}")
+        if tokenizer([""]).units is not None:
+            raise ConfigError(
+                f"a {type(tokenizer).__name__} gives units of tokens (characters, bytes, hashes), "
+                "and rows of PackedData hold ids alone; use TextData, or a tokenizer without units"
+            )
         self._before, self._after = special_tokens(tokenizer)
         special = (len(self._before), len(self._after))
         if length <= sum(special):

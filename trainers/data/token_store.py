@@ -18,7 +18,7 @@ from textzoo.trainers.data.hashing import text_key
 from textzoo.trainers.data.sources import Source
 from textzoo.trainers.data.words import tokenize_with_words
 
-_FORMAT = 1
+_FORMAT = 2
 _TEXTS_AT_ONCE = 1024
 _CHARACTERS_AT_ONCE = 1 << 20
 _GOES_ON, _BEGINS, _SPECIAL = 0, 1, 2  # What a token is to the words of its text.
@@ -37,6 +37,9 @@ class TokenStore:
         truncated: whether a text was cut.
         keys: a hash of each text, see :func:`text_key`.
         words: whether a token begins a word, if words were asked for.
+        units: of all tokens, one after the other, where the tokenizer gives some.
+        unit_starts: first unit of each token, and the total at the end.
+        unit_sizes: see :class:`Tokenized`.
     """
 
     ids: Shaped[np.ndarray, "T"]
@@ -44,6 +47,9 @@ class TokenStore:
     truncated: Shaped[np.ndarray, "N"]
     keys: Shaped[np.ndarray, "N"]
     words: Shaped[np.ndarray, "T"] | None = None
+    units: Shaped[np.ndarray, "U"] | None = None
+    unit_starts: Int[np.ndarray, "T1"] | None = None
+    unit_sizes: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.truncated)
@@ -67,12 +73,15 @@ class TokenStore:
         if self.words is not None:
             text = np.repeat(np.arange(len(rows)), lengths)
             words = number_words(self.words[tokens], inside == 0, text)
-        return Tokenized(
+        selected = Tokenized(
             ids=self.ids[tokens].astype(np.int32),
             starts=starts,
             truncated=self.truncated[rows],
             words=words,
         )
+        if self.units is None or self.unit_starts is None:
+            return selected
+        return selected.with_units(self.units, self.unit_starts, self.unit_sizes, of=tokens)
 
 
 def number_words(
@@ -138,15 +147,18 @@ def _write(
         return tokenized, keys
 
     lengths, truncated, keys = [], [], []
+    units = _UnitFile(folder)
     with (folder / "ids.bin").open("wb") as ids, (folder / "words.bin").open("wb") as marks:
         for tokenized, hashed in _in_order(_chunks(source, column), tokenize, max(1, threads)):
             tokenized.ids.astype(id_type).tofile(ids)
             if words:
                 _write_marks(tokenized, marks)
+            units.append(tokenized)
             lengths.append(tokenized.lengths)
             truncated.append(tokenized.truncated)
             keys.append(np.array(hashed, np.uint32))
             on_progress(len(tokenized), len(tokenized.ids))
+    units.close()
     starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
     np.save(folder / "starts.npy", starts)
     np.save(folder / "truncated.npy", np.concatenate(truncated))
@@ -162,6 +174,31 @@ def _write_marks(tokenized: Tokenized, file: BinaryIO) -> None:
     np.where(words < 0, _SPECIAL, np.where(begins, _BEGINS, _GOES_ON)).astype(np.uint8).tofile(file)
 
 
+class _UnitFile:
+    """Units of tokens on their way to disk, for tokenizers that give some."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._counts = [np.zeros(1, np.int64)]
+        self._sizes: tuple[int, ...] = ()
+        (folder / "units.bin").touch()
+
+    def append(self, tokenized: Tokenized) -> None:
+        """Writes the units of some texts behind those of the texts before."""
+        if tokenized.units is None or tokenized.unit_starts is None:
+            return
+        self._sizes = tokenized.unit_sizes
+        self._counts.append(np.diff(tokenized.unit_starts))
+        with (self._folder / "units.bin").open("ab") as file:
+            tokenized.units.astype(np.int32).tofile(file)
+
+    def close(self) -> None:
+        """Writes where units begin, if there are any."""
+        if self._sizes:
+            np.save(self._folder / "unit_starts.npy", np.cumsum(np.concatenate(self._counts)))
+            np.save(self._folder / "unit_sizes.npy", np.array(self._sizes))
+
+
 def _open(folder: Path) -> TokenStore:
     def mapped(name: str, kind: str) -> np.ndarray:
         if not (folder / name).stat().st_size:
@@ -173,12 +210,16 @@ def _open(folder: Path) -> TokenStore:
 
     ids = mapped("ids.bin", (folder / "type.txt").read_text(encoding="utf-8"))
     words = mapped("words.bin", "uint8")
+    has_units = (folder / "unit_sizes.npy").exists()
     return TokenStore(
         ids=ids,
         starts=loaded("starts.npy"),
         truncated=loaded("truncated.npy"),
         keys=loaded("keys.npy"),
         words=words if len(words) == len(ids) else None,
+        units=mapped("units.bin", "int32") if has_units else None,
+        unit_starts=loaded("unit_starts.npy") if has_units else None,
+        unit_sizes=tuple(loaded("unit_sizes.npy").tolist()) if has_units else (),
     )
 
 

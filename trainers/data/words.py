@@ -1,5 +1,6 @@
 """The word each token belongs to."""
 
+import dataclasses
 import inspect
 from collections.abc import Sequence
 
@@ -22,13 +23,7 @@ def tokenize_with_words(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokenized
         return tokenizer(texts, return_words=True)  # type: ignore[call-arg]
     tokenized = tokenizer(texts, return_offsets=True)
     words = [_words_by_space(text, tokenized.offsets_of(row)) for row, text in enumerate(texts)]
-    return Tokenized(
-        ids=tokenized.ids,
-        starts=tokenized.starts,
-        truncated=tokenized.truncated,
-        offsets=tokenized.offsets,
-        words=np.concatenate([np.zeros(0, np.int32), *words]),
-    )
+    return dataclasses.replace(tokenized, words=np.concatenate([np.zeros(0, np.int32), *words]))
 
 
 def _words_by_space(text: str, offsets: np.ndarray) -> np.ndarray:

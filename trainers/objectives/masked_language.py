@@ -7,6 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from textzoo.model import TextModel
+from textzoo.modules.examples import example_batch
 from textzoo.modules.heads import MaskedLanguageHead
 from textzoo.modules.types import TextBatch
 from textzoo.trainers.batch import TrainBatch
@@ -128,6 +129,6 @@ def make_masked_language_head(
 
 def state_width(model: TextModel) -> int:
     """D, the width of the states that a model returns."""
-    texts = TextBatch(ids=jnp.zeros((1, 1), jnp.int32), mask=jnp.ones((1, 1), bool))
+    texts = example_batch(model.embedding, length=1)
     hidden: Any = nnx.eval_shape(lambda model: model.encoder(model.embedding(texts)), model)
     return int(hidden.states.shape[-1])

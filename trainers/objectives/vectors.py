@@ -1,13 +1,12 @@
 """Objectives that see texts only as vectors."""
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from textzoo.errors import ConfigError
 from textzoo.model import TextModel
-from textzoo.modules.types import TextBatch
+from textzoo.modules.examples import example_batch
 from textzoo.trainers.batch import PackedTexts, TrainBatch
 from textzoo.trainers.objectives.base import Objective, encode_packed
 from textzoo.trainers.objectives.chunking import encode_chunked
@@ -75,10 +74,10 @@ def vector_width(model: TextModel, width: int | None = None) -> int:
     if width is not None:
         return width
     graph, arrays = nnx.split(model)
-    row = jnp.zeros((1, 4), jnp.int32)
+    batch = example_batch(model.embedding)
 
     def vectors(state: nnx.State) -> Array | None:
-        output = nnx.merge(graph, state)(TextBatch(ids=row, mask=row == 0))
+        output = nnx.merge(graph, state)(batch)
         return output.vectors
 
     try:

@@ -17,6 +17,7 @@ FAMILIES = (
     "minilm",
     "modernbert",
     "mpnet",
+    "multi_hash",
     "roberta",
     "static",
     "subspace",

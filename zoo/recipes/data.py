@@ -194,9 +194,8 @@ def largest_batch(
         row[field.name] = 0.0 if field.kind == "score" else np.zeros(target_width, np.float32)
     rows = [row]
     longest = [lengths[-1] for lengths in collate.lengths]
-    batch, _ = collate(
-        rows, collate.tokenize(rows), collate.hash(rows), recipe.data.batch_size, longest
-    )
+    tokenized = [tokens.widest() for tokens in collate.tokenize(rows)]
+    batch, _ = collate(rows, tokenized, collate.hash(rows), recipe.data.batch_size, longest)
     if recipe.data.packing == "pack":
         zeros = np.zeros_like(batch.texts[0].ids)
         packed = batch.texts[0].replace(positions=zeros, segment_ids=zeros)

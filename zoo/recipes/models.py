@@ -1,6 +1,7 @@
 """The model that a recipe trains, with its tokenizer and settings."""
 
 import dataclasses
+import inspect
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,6 @@ def _find_tokenizer(text: str) -> Tokenizer:
 
 
 def _tokenizer_part(tokenizer: Tokenizer) -> Part:
-    names = ("max_length", "add_special_tokens", "drop_unknown", "lowercase")
-    found = {name: getattr(tokenizer, name) for name in names if hasattr(tokenizer, name)}
+    names = inspect.signature(type(tokenizer)).parameters.keys() - {"tokenizer"}
+    found = {name: getattr(tokenizer, name) for name in sorted(names) if hasattr(tokenizer, name)}
     return Part(type(tokenizer).__name__, **found)
