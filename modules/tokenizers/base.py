@@ -52,7 +52,7 @@ class Tokenized:
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of each text, ``[N]``."""
-        return np.diff(self.starts)
+        return self.starts[1:] - self.starts[:-1]
 
     def batch(self, rows: np.ndarray, length: int, size: int | None = None) -> TextBatch:
         """Pads some texts to a batch of numpy arrays.

@@ -19,6 +19,10 @@ FILE_NAME = "tokenizer.json"
 _PIECE_TEXTS = 2048
 _PIECE_CHARACTERS = 1 << 21
 
+# The library gives a batch to threads of its own. To wake them takes longer than this many
+# characters, far longer where threads wait for a processor.
+_FEW_CHARACTERS = 256
+
 
 class SubwordTokenizer:
     """A tokenizer of the ``tokenizers`` library with a maximal length.
@@ -129,10 +133,14 @@ class SubwordTokenizer:
         return Tokenized.concatenate(parts) if parts else self._tokenize([], *wanted)
 
     def _tokenize(self, texts: list[str], return_offsets: bool, return_words: bool) -> Tokenized:
-        # The fast one knows neither characters nor words.
-        with_places = return_offsets or return_words
-        run = self._tokenizer.encode_batch if with_places else self._tokenizer.encode_batch_fast
-        encodings = run(texts, add_special_tokens=self.add_special_tokens)
+        special = self.add_special_tokens
+        if sum(map(len, texts)) <= _FEW_CHARACTERS:
+            encode = self._tokenizer.encode
+            encodings = [encode(text, add_special_tokens=special) for text in texts]
+        elif return_offsets or return_words:
+            encodings = self._tokenizer.encode_batch(texts, add_special_tokens=special)
+        else:  # This one knows neither characters nor words.
+            encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=special)
         lists = [encoding.ids for encoding in encodings]
         starts = np.zeros(len(texts) + 1, np.int64)
         np.cumsum([len(ids) for ids in lists], out=starts[1:])

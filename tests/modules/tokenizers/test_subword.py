@@ -210,6 +210,19 @@ def test_long_inputs_are_tokenized_in_pieces_with_the_same_result(monkeypatch, r
     assert not return_offsets or pieces.offsets.tolist() == whole.offsets.tolist()
 
 
+@every_kind
+@pytest.mark.parametrize("places", [{}, {"return_offsets": True, "return_words": True}])
+def test_few_texts_are_tokenized_like_many(monkeypatch, kind, places):
+    tokenizer = tiny_tokenizer(kind, max_length=8)
+    found = []
+    for few in (0, 1 << 30):
+        monkeypatch.setattr(subword_module, "_FEW_CHARACTERS", few)
+        found.append(tokenizer([*SENTENCES, "", " "], **places))
+    assert found[0].truncated.any() and not found[0].truncated.all()
+    for name in ("ids", "starts", "truncated", "offsets", "words"):
+        np.testing.assert_array_equal(getattr(found[0], name), getattr(found[1], name))
+
+
 def test_threads_share_a_tokenizer():
     tokenizer = tiny_tokenizer()
     expected = tokenizer(SENTENCES).ids.tolist()
