@@ -9,11 +9,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from textzoo.cli.models import Dtype, Prompt, TruncateDim, load_model
+from textzoo.cli.noise import TASK as NOISE
+from textzoo.cli.noise import NoiseOptions, evaluate_noise
 from textzoo.cli.terminal import status, stdout
-from textzoo.errors import DataError
+from textzoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from textzoo.evaluation import ClassificationResult, RetrievalResult, StsResult
+
+_NO_NOISE = NoiseOptions()
 
 
 def evaluate(
@@ -29,6 +33,7 @@ def evaluate(
     output: Annotated[
         Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE", help_behavior_hint="")
     ] = None,
+    noise: NoiseOptions = _NO_NOISE,
 ) -> int:
     """Measures a model on a task and prints a table.
 
@@ -36,6 +41,7 @@ def evaluate(
     Retrieval (nDCG@10, MRR@10, recall): scifact, limit_small, beir (your own BEIR folder).
     Classification (a linear probe's accuracy): ag_news, sst2, trec, cr, mpqa, imdb_small,
     classification (your own TSV: label, text).
+    What mistakes in texts cost (scores under edits of characters, and misspellings): noise.
 
     Nothing is downloaded: --data is the task's folder, or one that holds it under its name.
 
@@ -43,6 +49,7 @@ def evaluate(
       textzoo evaluate MODEL stsb --data datasets
       textzoo evaluate MODEL beir --data my_corpus --split dev -o result.json
       textzoo evaluate MODEL sts --data my_pairs.tsv
+      textzoo evaluate MODEL noise --data datasets -o noise.json
 
     Args:
         model: a name from "textzoo list", or a model directory.
@@ -52,14 +59,23 @@ def evaluate(
         prompt: name of a prompt of the model; retrieval uses those for query and document.
         truncate_dim: keep only the first dimensions of each vector.
         dtype: what the model computes in.
-        output: also write the result as JSON.
+        output: also write the result as JSON; noise writes a picture beside it.
+        noise: of the task noise.
     """
+    if output is not None and not output.absolute().parent.is_dir():
+        raise DataError(f"{output.absolute().parent} does not exist; --output needs its folder")
+    if task == NOISE:
+        return evaluate_noise(
+            model, data, split, noise, prompt=prompt, truncate_dim=truncate_dim, dtype=dtype,
+            output=output,
+        )  # fmt: skip
+    if noise != _NO_NOISE:
+        raise ConfigError(f"--noise options belong to the task noise, not to {task!r}; leave them "
+                          "out")  # fmt: skip
     from textzoo.evaluation import read_task
     from textzoo.evaluation.run import evaluate_data
 
     loaded = read_task(task, data, split)  # first: a wrong path should not cost a model
-    if output is not None and not output.absolute().parent.is_dir():
-        raise DataError(f"{output.absolute().parent} does not exist; --output needs its folder")
     encoder = load_model(model, dtype)
     with status(f"{task}: encoding"):
         result = evaluate_data(encoder, loaded, prompt=prompt, truncate_dim=truncate_dim)

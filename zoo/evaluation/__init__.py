@@ -14,6 +14,7 @@ from textzoo.evaluation.classification import (
     score_probe,
 )
 from textzoo.evaluation.metrics import ndcg, pearson, recall, reciprocal_rank, spearman
+from textzoo.evaluation.noise import NoiseCurve, NoisePoint, noise_curve
 from textzoo.evaluation.retrieval import (
     RetrievalData,
     RetrievalResult,
@@ -31,6 +32,8 @@ __all__ = [
     "ClassificationData",
     "ClassificationResult",
     "LabeledTexts",
+    "NoiseCurve",
+    "NoisePoint",
     "RetrievalData",
     "RetrievalResult",
     "StsPairs",
@@ -40,6 +43,7 @@ __all__ = [
     "evaluate",
     "fit_probe",
     "ndcg",
+    "noise_curve",
     "pair_scores",
     "pearson",
     "rank",

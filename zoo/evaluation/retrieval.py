@@ -90,7 +90,7 @@ def retrieval(
         DataError: the corpus is empty, a judged query is missing, or nothing is relevant.
     """
     similarity = similarity_of(encoder, similarity)
-    judged = _judged(queries, corpus, qrels)
+    judged = judged_queries(queries, corpus, qrels)
     # In this order, ranking equal scores by position is ranking them by descending id.
     documents = sorted(corpus, reverse=True)
     asked = [queries[query] for query in judged]
@@ -163,7 +163,7 @@ def score_ranking(
     )
 
 
-def _judged(
+def judged_queries(
     queries: Mapping[str, str], corpus: Mapping[str, str], qrels: Judgments
 ) -> dict[str, Mapping[str, float]]:
     """The judgments of the queries that have a relevant document."""
