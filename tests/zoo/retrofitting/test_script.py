@@ -1,0 +1,51 @@
+import importlib.machinery
+import importlib.util
+from pathlib import Path
+
+import pytest
+from tiny_models import write_tiny_model
+
+import textzoo
+from textzoo import Part
+from textzoo.errors import ConfigError
+
+PATH = Path(__file__).parents[3] / "scripts" / "retrofit"
+
+
+@pytest.fixture(scope="module")
+def script():
+    loader = importlib.machinery.SourceFileLoader("retrofit_script", str(PATH))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_options_change_the_embedding(script, tmp_path):
+    def part(embedding, *changes):
+        options = script.Options(embedding=embedding, teacher="t", output=tmp_path, options=changes)
+        return script.embedding_part(options)
+
+    assert part("hashed", "num_rows=7", "hash_function=mixed").options["num_rows"] == 7
+    assert part("SubspaceEmbedding", "num_parts=3") == Part("SubspaceEmbedding", num_parts=3)
+    with pytest.raises(ConfigError, match="write KEY=VALUE"):
+        part("hashed", "num_rows")
+
+
+def test_the_script_writes_a_model_and_says_what_became_of_it(script, tmp_path, capsys):
+    teacher = write_tiny_model(tmp_path / "teacher")
+    pairs = tmp_path / "sts"
+    pairs.mkdir()
+    for split in ("dev", "test"):
+        rows = "cat\tkitten\t5\ncat\tcar\t1\nred cat\tred dog\t3\n"
+        (pairs / f"{split}.tsv").write_text("sentence1\tsentence2\tscore\n" + rows)
+    options = script.Options(
+        embedding="hashed", teacher=str(teacher), output=tmp_path / "run", sts=pairs,
+        options=("num_rows=100",), table_steps=60, table_rate=3e-2, progress=False,
+    )  # fmt: skip
+    assert script.main(options) == 0
+    said = capsys.readouterr().out
+    assert "before: table/unexplained" in said
+    assert "sts test" in said
+    encoder = textzoo.load(tmp_path / "run" / "model")
+    assert type(encoder.model.embedding).__name__ == "HashedEmbedding"
+    assert "scripts/retrofit" in (tmp_path / "run" / "model" / "README.md").read_text()
