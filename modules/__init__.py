@@ -55,6 +55,7 @@ from textzoo.modules.tokenizers import (
     SubwordTokenizer,
     Tokenized,
     Tokenizer,
+    WordTokenizer,
 )
 from textzoo.modules.types import Hidden, TextBatch, TextOutput
 
@@ -106,6 +107,7 @@ PARTS = (
     WeightedMeanPooling,
     Whitening,
     WindowedEncoder,
+    WordTokenizer,
 )
 """What a config may name in ``type``, besides what :func:`textzoo.register_module` adds."""
 
@@ -163,4 +165,5 @@ __all__ = [
     "WeightedMeanPooling",
     "Whitening",
     "WindowedEncoder",
+    "WordTokenizer",
 ]

@@ -25,7 +25,8 @@ def check_fit(tokenizer: Tokenizer, model: TextModel, *, source: str = "") -> No
 
     Args:
         tokenizer: makes the ids.
-        model: its embedding and encoder are asked for ``vocab_size`` and ``max_length``.
+        model: its embedding and encoder are asked for ``vocab_size``,
+            ``unit_vocab_size`` and ``max_length``.
         source: where the two come from, for the message.
 
     Raises:
@@ -38,6 +39,13 @@ def check_fit(tokenizer: Tokenizer, model: TextModel, *, source: str = "") -> No
             f"{where}the tokenizer does not fit the table: its ids go up to "
             f"{tokenizer.vocab_size - 1}, the embedding has vocab_size={rows}; use the tokenizer "
             "the model was trained with"
+        )
+    rows = getattr(model.embedding, "unit_vocab_size", None)
+    units = getattr(tokenizer, "unit_vocab_size", None)
+    if isinstance(rows, int) and isinstance(units, int) and units > rows:
+        raise ConfigError(
+            f"{where}the tokenizer does not fit the embedding: its units go up to {units - 1}, the "
+            f"embedding has unit_vocab_size={rows}; use the tokenizer the model was trained with"
         )
     longest = getattr(model.encoder, "max_length", None)
     if isinstance(longest, int) and tokenizer.max_length > longest:

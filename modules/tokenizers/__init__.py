@@ -5,6 +5,7 @@ from textzoo.modules.tokenizers.bytes import ByteTokenizer
 from textzoo.modules.tokenizers.code_points import CodePointTokenizer
 from textzoo.modules.tokenizers.lexical import LexicalTokenizer
 from textzoo.modules.tokenizers.subword import SubwordTokenizer
+from textzoo.modules.tokenizers.words import WordTokenizer
 
 __all__ = [
     "ByteTokenizer",
@@ -13,5 +14,6 @@ __all__ = [
     "SubwordTokenizer",
     "Tokenized",
     "Tokenizer",
+    "WordTokenizer",
     "check_texts",
 ]

@@ -10,6 +10,8 @@ import tokenizers
 
 from textzoo.modules.tokenizers.base import Tokenized, check_texts
 from textzoo.modules.tokenizers.offsets import tidy_offsets
+from textzoo.modules.tokenizers.subword_units import piece_units
+from textzoo.modules.tokenizers.units import UnitVocabulary, unit_sizes
 from textzoo.modules.tokenizers.word_spans import pieces
 
 FILE_NAME = "tokenizer.json"
@@ -39,11 +41,20 @@ class SubwordTokenizer:
             towards ``max_length``, because they are dropped after the text was cut.
         lowercase: lower the case of texts first (sentence-transformers' ``do_lower_case``), letter
             by letter, so that offsets stay right.
+        units: ``"bytes"`` or ``"characters"`` to give each token those of its piece as units, from
+            a table by id; see :class:`UnitVocabulary` for their numbers. The sign of a piece that
+            goes on (``##``) or begins a word (a space) is none of them. A special token, the
+            unknown one too, has a unit of its own.
+        max_units: longer pieces are known by their first units alone.
+        num_characters: characters are code points modulo this.
+        mark_words: put a unit before those of a piece that begins a word.
     """
 
     def __init__(
         self, tokenizer: tokenizers.Tokenizer, *, max_length: int = 512,
         add_special_tokens: bool = True, drop_unknown: bool = False, lowercase: bool = False,
+        units: str | None = None, max_units: int = 16, num_characters: int = 1 << 16,
+        mark_words: bool = False,
     ) -> None:  # fmt: skip
         special = tokenizer.num_special_tokens_to_add(False) if add_special_tokens else 0
         if max_length <= special:
@@ -63,6 +74,22 @@ class SubwordTokenizer:
         self.lowercase = lowercase
         self.vocab_size = max(tokenizer.get_vocab().values(), default=-1) + 1
         self._unknown = _unknown_id(tokenizer) if drop_unknown else None
+        if max_units < 1 + mark_words:
+            raise ValueError(f"max_units={max_units}; use {1 + mark_words} or more")
+        self.units = units
+        self.max_units = max_units
+        self.num_characters = num_characters
+        self.mark_words = mark_words
+        self.unit_vocab_size: int | None = None
+        self._unit_table: tuple[np.ndarray, np.ndarray] | None = None
+        if units is not None:
+            vocabulary = UnitVocabulary(kind=units, num_characters=num_characters)
+            self.unit_vocab_size = vocabulary.size
+            unknown = _unknown_id(tokenizer)
+            self._unit_table = piece_units(
+                tokenizer, vocabulary, max_units=max_units, mark_words=mark_words,
+                special=set() if unknown is None else {unknown},
+            )  # fmt: skip
 
         kinds = tokenizers.models
         has_words = isinstance(tokenizer.model, kinds.WordPiece | kinds.WordLevel)
@@ -71,7 +98,8 @@ class SubwordTokenizer:
     @classmethod
     def from_directory(
         cls, directory: Path, *, max_length: int = 512, add_special_tokens: bool = True,
-        drop_unknown: bool = False, lowercase: bool = False,
+        drop_unknown: bool = False, lowercase: bool = False, units: str | None = None,
+        max_units: int = 16, num_characters: int = 1 << 16, mark_words: bool = False,
     ) -> "SubwordTokenizer":  # fmt: skip
         """Reads ``tokenizer.json`` in ``directory``.
 
@@ -93,7 +121,8 @@ class SubwordTokenizer:
             _configure(tokenizer, max_length)  # nobody else has it, so no copy is needed
         return cls(
             tokenizer, max_length=max_length, add_special_tokens=add_special_tokens,
-            drop_unknown=drop_unknown, lowercase=lowercase,
+            drop_unknown=drop_unknown, lowercase=lowercase, units=units, max_units=max_units,
+            num_characters=num_characters, mark_words=mark_words,
         )  # fmt: skip
 
     def save(self, directory: Path) -> None:
@@ -107,7 +136,9 @@ class SubwordTokenizer:
         special = self.add_special_tokens if add_special_tokens is None else add_special_tokens
         return SubwordTokenizer(
             self._tokenizer, max_length=max_length or self.max_length, add_special_tokens=special,
-            drop_unknown=self.drop_unknown, lowercase=self.lowercase,
+            drop_unknown=self.drop_unknown, lowercase=self.lowercase, units=self.units,
+            max_units=self.max_units, num_characters=self.num_characters,
+            mark_words=self.mark_words,
         )  # fmt: skip
 
     def __call__(
@@ -130,7 +161,10 @@ class SubwordTokenizer:
         wanted = (return_offsets, return_words)
         cut = pieces(texts, max_texts=_PIECE_TEXTS, max_characters=_PIECE_CHARACTERS)
         parts = [self._tokenize(piece, *wanted) for piece in cut]
-        return Tokenized.concatenate(parts) if parts else self._tokenize([], *wanted)
+        tokenized = Tokenized.concatenate(parts) if parts else self._tokenize([], *wanted)
+        if self._unit_table is None:
+            return tokenized
+        return tokenized.with_units(*self._unit_table, unit_sizes(self.max_units), of=tokenized.ids)
 
     def _tokenize(self, texts: list[str], return_offsets: bool, return_words: bool) -> Tokenized:
         special = self.add_special_tokens
