@@ -155,8 +155,9 @@ def make_vocabulary(train: Path, folder: Path, vocab_size: int, max_length: int)
 
 
 def make_recipe(
-    contestant: Contestant, *, train: Path, dev: Path, tokenizer: Path, rate: float, seed: int,
-    epochs: float, batch_size: int, lengths: Sequence[int], changes: Sequence[str] = (),
+    contestant: Contestant, *, train: Path, dev: Path, tokenizer: Path | None, rate: float,
+    seed: int, epochs: float, batch_size: int, lengths: Sequence[int],
+    changes: Sequence[str] = (), embedding_from: str | None = None,
 ) -> Recipe:  # fmt: skip
     """The recipe all contestants share: AdamW, a tenth of warm-up, linear decay, best epoch.
 
@@ -164,20 +165,23 @@ def make_recipe(
         contestant: what is trained.
         train: file with the columns label and text.
         dev: another, of the rows held out.
-        tokenizer: directory with a tokenizer.
+        tokenizer: directory with a tokenizer; that of ``embedding_from`` without.
         rate: peak of the learning rate.
         seed: of everything that is drawn.
         epochs: passes over the rows.
         batch_size: rows of a step.
         lengths: padded lengths; texts are cut at the last.
         changes: of the recipe, ``key.path=value``, as on the command line of a recipe.
+        embedding_from: a model whose token vectors all begin with.
     """
     recipe = {
         "name": f"{slug(contestant.name)}-{rate:g}-{seed}",
         "kind": "classifier",
         "model": {
             "architecture": contestant.architecture, "overrides": dict(contestant.overrides),
-            "tokenizer": str(tokenizer), "max_length": lengths[-1], "seed": seed,
+            "max_length": lengths[-1], "seed": seed,
+            **({} if tokenizer is None else {"tokenizer": str(tokenizer)}),
+            **({} if embedding_from is None else {"embedding_from": embedding_from}),
         },
         "data": {
             "sources": [str(train)], "held_out": [str(dev)], "labels": "label",

@@ -10,12 +10,14 @@ from flax import nnx
 
 from textzoo.checkpoints.bundle import Bundle
 from textzoo.checkpoints.directory import with_dtype
+from textzoo.checkpoints.weights import fill, get_parameters
 from textzoo.config import ModelConfig, Part
 from textzoo.errors import ConfigError, TextzooError
 from textzoo.fitting import check_fit
 from textzoo.loading import load
 from textzoo.model import TextModel
 from textzoo.modules import SubwordTokenizer, Tokenizer
+from textzoo.modules.tokenizers.fingerprint import tokenizer_fingerprint
 from textzoo.modules.tokenizers.subword import FILE_NAME as TOKENIZER_FILE
 from textzoo.parts import build, build_part
 from textzoo.recipes.recipe import ModelSection
@@ -66,14 +68,35 @@ def _fresh(section: ModelSection, texts: Iterable[str], folder: Path | None) -> 
         )
         rows = section.new_vocabulary
     else:
-        tokenizer = _find_tokenizer(str(section.tokenizer))
+        tokenizer = _find_tokenizer(str(section.tokenizer or section.embedding_from))
         rows = tokenizer.vocab_size
     has_rows = "vocab_size" in config.embedding.options
     if has_rows and "vocab_size" not in section.overrides.get("embedding", {}):
         config = config.with_options(embedding={"vocab_size": rows})
     config = with_dtype(config.replace(tokenizer=_tokenizer_part(tokenizer)), section.dtype)
-    bundle = Bundle(model=build(config, rngs=nnx.Rngs(section.seed)), tokenizer=tokenizer)
+    model = build(config, rngs=nnx.Rngs(section.seed))
+    if section.embedding_from is not None:
+        _take_embedding(model, section.embedding_from, tokenizer)
+    bundle = Bundle(model=model, tokenizer=tokenizer)
     return _cut(bundle, longest if longest and tokenizer.max_length > longest else None)
+
+
+def _take_embedding(model: TextModel, name: str, tokenizer: Tokenizer) -> None:
+    """Puts the token vectors of another model into a fresh one."""
+    source = load(name)
+    if tokenizer_fingerprint(tokenizer) != tokenizer_fingerprint(source.tokenizer):
+        raise ConfigError(
+            f"model.embedding_from={name!r}: the tokens of that model are others than those of "
+            "model.tokenizer, so its vectors would stand for other tokens; leave model.tokenizer "
+            "out, and its tokenizer is taken, too"
+        )
+    try:
+        fill(model.embedding, get_parameters(source.model.embedding), source=name)
+    except TextzooError as error:
+        raise ConfigError(
+            f"model.embedding_from={name!r} has another embedding than the architecture: {error}; "
+            "give the architecture one of the same type and width in model.overrides.embedding"
+        ) from error
 
 
 def _overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:

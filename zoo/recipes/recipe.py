@@ -32,6 +32,8 @@ class ModelSection:
         tokenizer: of an architecture: name, directory or hub id of a model, or a directory with a
             ``tokenizer.json``.
         new_vocabulary: instead of a tokenizer: learn one from the rows, with so many pieces.
+        embedding_from: name, directory or hub id of a model whose token vectors an architecture
+            begins with; its tokenizer is then the default.
         max_length: longer texts are cut; that of the tokenizer if absent.
         dtype: what the model computes in, such as ``"bfloat16"``.
         pooling: a part, ``{type = "MeanPooling"}``, in place of the model's own, if it has one.
@@ -44,6 +46,7 @@ class ModelSection:
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     tokenizer: str | None = None
     new_vocabulary: int | None = None
+    embedding_from: str | None = None
     max_length: int | None = None
     dtype: str | None = None
     pooling: Mapping[str, Any] | None = None
@@ -57,16 +60,23 @@ class ModelSection:
                 "start to continue from a model, architecture for fresh weights"
             )
         given = (self.tokenizer is not None) + (self.new_vocabulary is not None)
-        if self.architecture is not None and given != 1:
+        if self.embedding_from is not None and self.new_vocabulary is not None:
+            raise ConfigError(
+                f"embedding_from={self.embedding_from!r} has a vocabulary, so that none is learned;"
+                " remove new_vocabulary"
+            )
+        wanted = given if self.embedding_from is None else 1
+        if self.architecture is not None and wanted != 1:
             raise ConfigError(
                 f"architecture={self.architecture!r} needs a tokenizer, tokenizer="
                 f"{self.tokenizer!r} and new_vocabulary={self.new_vocabulary}; set tokenizer to a "
                 "directory with a tokenizer.json or to a model that has one, or set "
                 "new_vocabulary=8192 to learn one from the rows"
             )
-        if self.start is not None and (self.overrides or given):
+        if self.start is not None and (self.overrides or given or self.embedding_from):
             raise ConfigError(
-                "overrides, tokenizer and new_vocabulary go with architecture, not with start"
+                "overrides, tokenizer, new_vocabulary and embedding_from go with architecture, not "
+                "with start"
             )
 
 

@@ -13,6 +13,7 @@ from textzoo.checkpoints.weights import FILE_NAME, read_safetensors
 from textzoo.classifying import predict
 from textzoo.errors import ConfigError, DataError, ResumeError
 from textzoo.evaluation import evaluate
+from textzoo.loading import load
 from textzoo.recipes import prepare, run_recipe
 from textzoo.recipes.models import make_model
 from textzoo.recipes.objectives import TYPES
@@ -233,6 +234,25 @@ def test_fresh_models_compute_in_the_dtype_asked_for():
     assert config.pooling.type == "ClsPooling"
     assert config.embedding.options["vocab_size"] == 50
     assert bundle.tokenizer.max_length == config.tokenizer.options["max_length"] == 16
+
+
+def test_a_fresh_model_begins_with_the_token_vectors_of_another(tiny):
+    overrides = {
+        "embedding": {"width": 8},
+        "encoder": {"width": 8, "num_layers": 1, "num_heads": 2, "max_length": 16},
+    }
+    section = ModelSection(
+        architecture="bert_tiny_uncased", embedding_from=tiny, overrides=overrides
+    )
+    bundle, source = make_model(section), load(tiny)
+    np.testing.assert_array_equal(
+        bundle.model.embedding.table[...], source.model.embedding.table[...]
+    )
+    assert bundle.tokenizer(["a cat"]).ids.tolist() == source.tokenizer(["a cat"]).ids.tolist()
+    with pytest.raises(ConfigError, match="has another embedding than the architecture"):
+        make_model(dataclasses.replace(section, overrides={}))
+    with pytest.raises(ConfigError, match="the tokens of that model are others"):
+        make_model(dataclasses.replace(section, tokenizer="static_english_small"))
 
 
 def test_a_tokenizer_that_was_learned_is_kept(tmp_path):
