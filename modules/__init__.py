@@ -1,6 +1,7 @@
 """The parts that models are made of; every name exported here may stand in a config."""
 
 from textzoo.modules.embeddings import (
+    CharacterCNNEmbedding,
     CodePointHashEmbedding,
     ConcatenateEmbedding,
     FourierEmbedding,
@@ -64,6 +65,7 @@ PARTS = (
     AttentionPooling,
     ByteTokenizer,
     Centering,
+    CharacterCNNEmbedding,
     ClsPooling,
     CodePointHashEmbedding,
     CodePointTokenizer,
@@ -117,6 +119,7 @@ __all__ = [
     "AttentionPooling",
     "ByteTokenizer",
     "Centering",
+    "CharacterCNNEmbedding",
     "ClsPooling",
     "CodePointHashEmbedding",
     "CodePointTokenizer",

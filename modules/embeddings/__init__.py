@@ -1,6 +1,7 @@
 """Embeddings answer "what is this token?": ids or units to states."""
 
 from textzoo.modules.embeddings.canine import CodePointHashEmbedding
+from textzoo.modules.embeddings.character_cnn import CharacterCNNEmbedding
 from textzoo.modules.embeddings.composition import (
     ConcatenateEmbedding,
     GatedEmbedding,
@@ -15,6 +16,7 @@ from textzoo.modules.embeddings.subspace import SubspaceEmbedding
 from textzoo.modules.embeddings.subword import SubwordEmbedding
 
 __all__ = [
+    "CharacterCNNEmbedding",
     "CodePointHashEmbedding",
     "ConcatenateEmbedding",
     "FourierEmbedding",
