@@ -112,6 +112,24 @@ class Tokenized:
             return selected
         return selected.with_units(self.units, self.unit_starts, self.unit_sizes, of=source)
 
+    def stretch(self, first: int, last: int) -> "Tokenized":
+        """Returns texts ``first`` to ``last - 1``, which share memory with these."""
+        begin, end = self.starts[first], self.starts[last]
+        units, unit_starts = self.units, self.unit_starts
+        if units is not None and unit_starts is not None:
+            units = units[unit_starts[begin] : unit_starts[end]]
+            unit_starts = unit_starts[begin : end + 1] - unit_starts[begin]
+        return Tokenized(
+            ids=self.ids[begin:end],
+            starts=self.starts[first : last + 1] - begin,
+            truncated=self.truncated[first:last],
+            offsets=None if self.offsets is None else self.offsets[begin:end],
+            words=None if self.words is None else self.words[begin:end],
+            units=units,
+            unit_starts=unit_starts,
+            unit_sizes=self.unit_sizes,
+        )
+
     def with_units(
         self,
         units: np.ndarray,

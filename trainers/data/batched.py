@@ -205,10 +205,11 @@ class BatchedData(abc.ABC):
     def _name(self, number: int, places: Places) -> str:
         """Says which rows a batch has."""
         parts = []
-        for index in np.unique(places.sources):
-            here = places.sources == index
+        several = len(self.sources) > 1
+        for index in np.unique(places.sources) if several else range(min(1, len(places.rows))):
+            here = places.sources == index if several else slice(None)
             rows, epochs = places.rows[here], places.epochs[here]
-            shown = ", ".join(map(str, rows[:_ROWS_NAMED]))
+            shown = ", ".join(map(str, rows[:_ROWS_NAMED].tolist()))
             more = f", ... ({len(rows)} rows)" if len(rows) > _ROWS_NAMED else ""
             parts.append(f"epoch {epochs.min()}, {self.sources[index].name}: rows {shown}{more}")
         return f"batch {number}: " + "; ".join(parts)

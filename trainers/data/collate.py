@@ -50,9 +50,13 @@ class Counts:
     places: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        names = [field.name for field in dataclasses.fields(self)]
-        return Counts(**dict(zip(names, (a + b for a, b in pairs), strict=True)))
+        return Counts(
+            rows=self.rows + other.rows,
+            texts=self.texts + other.texts,
+            tokens=self.tokens + other.tokens,
+            cut=self.cut + other.cut,
+            places=self.places + other.places,
+        )
 
     @property
     def padding(self) -> float:
@@ -111,12 +115,12 @@ class Collator:
             rows=count,
             texts=count * len(texts),
             tokens=sum(len(tokens.ids) for tokens in tokenized),
-            cut=sum(int(tokens.truncated.sum()) for tokens in tokenized),
+            cut=sum(int(np.count_nonzero(tokens.truncated)) for tokens in tokenized),
             places=sum(batch.ids.size for batch in texts),
         )
         hashes = np.zeros((size, len(texts)), np.uint32)
-        if self.keys:
-            hashes[:count] = np.stack(keys, axis=1)
+        for column, found in enumerate(keys if self.keys else ()):
+            hashes[:count, column] = found
         batch = TrainBatch(
             texts=texts,
             labels=None if self._labels is None else labels_of(rows, self._labels, count, size),
@@ -143,7 +147,7 @@ class Collator:
                 tokenized = self.tokenizers[alike[0]]([t for i in alike for t in texts[i]])
                 for turn, index in enumerate(alike):
                     first = turn * len(rows)
-                    results[index] = tokenized.select(np.arange(first, first + len(rows)))
+                    results[index] = tokenized.stretch(first, first + len(rows))
         return [results[index] for index in range(len(self.columns))]
 
     def hash(self, rows: Sequence[Row]) -> list[UInt[np.ndarray, "B"]]:

@@ -45,6 +45,15 @@ def test_selected_texts_keep_their_units():
     assert units_per_token(TOKENIZED.select(np.array([], int))) == []
 
 
+@pytest.mark.parametrize(("first", "last"), [(0, 2), (0, 1), (1, 2), (1, 1)])
+def test_a_stretch_is_a_selection_of_neighbours(first, last):
+    words = np.arange(5, dtype=np.int32)
+    whole = dataclasses.replace(TOKENIZED, words=words, offsets=np.stack([words, words + 1], 1))
+    stretch, selected = whole.stretch(first, last), whole.select(np.arange(first, last))
+    for field in dataclasses.fields(Tokenized):
+        np.testing.assert_array_equal(getattr(stretch, field.name), getattr(selected, field.name))
+
+
 def test_joined_texts_keep_their_units():
     parts = [TOKENIZED.select(np.array([row])) for row in (1, 0)]
     joined = Tokenized.concatenate([*parts, TOKENIZED])
