@@ -24,7 +24,8 @@ def read_transformers(directory: Path, *, dtype: str | None = None) -> Bundle:
     Such a directory does not say how to pool: vectors are masked means of the last states.
 
     Args:
-        directory: holds ``config.json``, safetensors and ``tokenizer.json``.
+        directory: holds ``config.json``, safetensors and, unless tokens are characters,
+            ``tokenizer.json``.
         dtype: what the model computes in; parameters are stored as float32.
 
     Raises:
@@ -34,9 +35,9 @@ def read_transformers(directory: Path, *, dtype: str | None = None) -> Bundle:
     if is_model2vec(directory):
         return read_model2vec(directory, dtype=dtype)
     config, source = read_encoder(directory)
-    tokenizer = Part(
-        "SubwordTokenizer", max_length=limit_length(config, tokenizer_limit(directory))
-    )
+    # Characters and bytes need no file, so such a family names its tokenizer.
+    kind = "SubwordTokenizer" if config.tokenizer is None else config.tokenizer.type
+    tokenizer = Part(kind, max_length=limit_length(config, tokenizer_limit(directory)))
     config = config.replace(pooling=Part("MeanPooling"), tokenizer=tokenizer)
     return assemble(
         with_dtype(config, dtype),
@@ -63,7 +64,7 @@ def read_encoder(directory: Path) -> tuple[ModelConfig, Source]:
         raise ConfigError(f"{directory}: {error}") from error
     source = Source(
         directory=directory,
-        tensors=_strip(read_tensors(directory), family.prefix),
+        tensors=family.prepare(_strip(read_tensors(directory), family.prefix)),
         rules=family.rules(config.encoder.options),
         ignore=family.ignore,
         fills=("embedding.", "encoder."),

@@ -15,6 +15,7 @@ from textzoo.modules.embeddings import (
     SumEmbedding,
 )
 from textzoo.modules.encoders import (
+    CanineEncoder,
     ConvolutionEncoder,
     HierarchicalEncoder,
     IdentityEncoder,
@@ -64,6 +65,7 @@ PARTS = (
     AggretrieverPooling,
     AttentionPooling,
     ByteTokenizer,
+    CanineEncoder,
     Centering,
     CharacterCNNEmbedding,
     ClsPooling,
@@ -118,6 +120,7 @@ __all__ = [
     "AggretrieverPooling",
     "AttentionPooling",
     "ByteTokenizer",
+    "CanineEncoder",
     "Centering",
     "CharacterCNNEmbedding",
     "ClsPooling",

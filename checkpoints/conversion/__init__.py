@@ -2,6 +2,7 @@
 
 from textzoo.checkpoints.conversion.albert import ALBERT
 from textzoo.checkpoints.conversion.bert import BERT, ELECTRA, ROBERTA, XLM_ROBERTA
+from textzoo.checkpoints.conversion.canine import CANINE
 from textzoo.checkpoints.conversion.distilbert import DISTILBERT
 from textzoo.checkpoints.conversion.family import Family
 from textzoo.checkpoints.conversion.modernbert import MODERNBERT
@@ -18,6 +19,7 @@ FAMILIES: dict[str, Family] = {
         ALBERT,
         MPNET,
         MODERNBERT,
+        CANINE,
     )
 }
 """By transformers model type. An export takes the first family that fits."""

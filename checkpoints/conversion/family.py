@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from textzoo.checkpoints.conversion.table import Rule
 from textzoo.config import ModelConfig, Part
 from textzoo.errors import ConfigError, closest
@@ -97,6 +99,10 @@ class Family:
             width=options.get("embed_dim") or options["width"],
         )
         return ModelConfig(embedding=embedding, encoder=Part("TransformerEncoder", **options))
+
+    def prepare(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the table of tensors reads, of the tensors of a checkpoint: these, as they are."""
+        return tensors
 
     def write(
         self, options: Options, *, vocab_size: int, pad_token_id: int | None

@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, Int
 from textzoo.modules.embeddings.rows import ComputedRows, check_sizes, product, take_rows
 from textzoo.modules.parameters import DtypeName, as_dtype, logical_axes, truncated_normal
 
-_PRIMES = (31, 43, 59, 61, 73, 97, 103, 113)
+PRIMES = (31, 43, 59, 61, 73, 97, 103, 113)
+"""Of the hashes, in their order."""
 
 
 class CodePointHashEmbedding(ComputedRows):
@@ -47,8 +48,8 @@ class CodePointHashEmbedding(ComputedRows):
         dtype: DtypeName = None, param_dtype: str = "float32", rngs: nnx.Rngs,
     ) -> None:  # fmt: skip
         check_sizes(vocab_size=vocab_size, width=width, num_rows=num_rows, num_hashes=num_hashes)
-        if num_hashes > len(_PRIMES):
-            raise ValueError(f"num_hashes={num_hashes}; use {len(_PRIMES)} or fewer")
+        if num_hashes > len(PRIMES):
+            raise ValueError(f"num_hashes={num_hashes}; use {len(PRIMES)} or fewer")
         if width % num_hashes:
             raise ValueError(
                 f"width={width} is not divisible by num_hashes={num_hashes}; use a multiple of "
@@ -69,7 +70,7 @@ class CodePointHashEmbedding(ComputedRows):
 
     def hashes(self, ids: Int[Array, "*B"]) -> Int[Array, "*B K"]:
         """The row of each table that each id has."""
-        primes = jnp.asarray(_PRIMES[: len(self.tables)], jnp.int32)
+        primes = jnp.asarray(PRIMES[: len(self.tables)], jnp.int32)
         return (ids.astype(jnp.int32)[..., None] + 1) * primes % self.num_rows
 
     def rows(self, ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:

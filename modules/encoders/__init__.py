@@ -1,5 +1,6 @@
 """Encoders answer "how do the tokens relate?": states to states."""
 
+from textzoo.modules.encoders.canine import CanineEncoder
 from textzoo.modules.encoders.convolution import ConvolutionEncoder
 from textzoo.modules.encoders.hierarchical import HierarchicalEncoder
 from textzoo.modules.encoders.identity import IdentityEncoder
@@ -11,6 +12,7 @@ from textzoo.modules.encoders.wave import WaveEncoder
 from textzoo.modules.encoders.windowed import WindowedEncoder
 
 __all__ = [
+    "CanineEncoder",
     "ConvolutionEncoder",
     "HierarchicalEncoder",
     "IdentityEncoder",
