@@ -13,6 +13,7 @@ import numpy as np
 from textzoo.errors import ConfigError, DataError
 from textzoo.loading import load
 from textzoo.modules import Tokenizer
+from textzoo.recipes.noise import with_noise
 from textzoo.recipes.objectives import TYPES, masking_of
 from textzoo.recipes.recipe import DataSection, Recipe
 from textzoo.recipes.rows import open_sources, split_rows
@@ -142,7 +143,8 @@ def make_data(recipe: Recipe, rows: Rows, tokenizer: Tokenizer) -> BatchedData:
     section = recipe.data
     weights = [source.weight for source in section.sources if source.weight is not None]
     mixture = Mixture(
-        parts=rows.train, weights=tuple(weights) or None,
+        parts=with_noise(rows.train, section.noise, section.columns),
+        weights=tuple(weights) or None,
         single_source_batches=section.single_source_batches,
     )  # fmt: skip
     if section.packing is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textzoo.errors import ConfigError, closest
+from textzoo.recipes.noise import NoiseSection
 from textzoo.recipes.reading import (
     apply_overrides,
     check_keys,
@@ -123,6 +124,7 @@ class DataSection:
         packing: of masked language modeling: ``"pack"`` or ``"concatenate"`` fill rows of the
             longest of ``lengths`` with several texts; see
             :class:`textzoo.trainers.data.PackedData`. Then ``batch_size`` counts such rows.
+        noise: mistakes in the texts; see :class:`textzoo.recipes.noise.NoiseSection`.
     """
 
     sources: tuple[SourceConfig, ...] = ()
@@ -143,6 +145,7 @@ class DataSection:
     group_by_length: int = 0
     single_source_batches: bool = False
     packing: str | None = None
+    noise: NoiseSection | None = None
 
     def __post_init__(self) -> None:
         weighed = [source.weight is not None for source in self.sources]
@@ -163,6 +166,8 @@ class DataSection:
                 f"packing={self.packing!r} with columns={list(self.columns)}; rows are packed with "
                 "texts of one column, without prefixes"
             )
+        if self.noise is not None:
+            self.noise.check_columns(self.columns)
         for name in self.prefixes:
             if name not in self.columns:
                 raise ConfigError(f"prefixes has {name!r}; {closest(name, self.columns)}")
