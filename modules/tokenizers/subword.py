@@ -141,6 +141,11 @@ class SubwordTokenizer:
             mark_words=self.mark_words,
         )  # fmt: skip
 
+    @property
+    def unit_table(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Units of all ids one after the other, and where each begins; ``None`` without units."""
+        return self._unit_table
+
     def __call__(
         self, texts: Sequence[str], *, return_offsets: bool = False, return_words: bool = False
     ) -> Tokenized:

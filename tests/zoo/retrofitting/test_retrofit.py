@@ -6,11 +6,13 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from tiny_encoder import library_tokenizer
 from tiny_training import LENGTH, VOCAB_SIZE, tiny_model, word_tokenizer
 
 import textzoo
 from textzoo import Part, TextEncoder
 from textzoo.errors import ConfigError, ResumeError
+from textzoo.modules import SubwordTokenizer
 from textzoo.modules.tokenizers import Tokenized
 from textzoo.noise import CharacterNoise
 from textzoo.retrofitting import RetrofitConfig, Stage, retrofit
@@ -180,6 +182,11 @@ def test_pieces_are_all_ids_or_those_with_known_units():
     assert found.units.tolist() == (found.ids + 100).tolist()
     spelled.unit_table = (np.arange(6, dtype=np.int32), np.array([0, 1, 6]))
     assert pieces_of(spelled, TEXTS).units_of(1).tolist() == [1, 2, 3, 4, 5]
+    inner = library_tokenizer("wordpiece")
+    pieces = pieces_of(SubwordTokenizer(inner, max_length=9, units="bytes"), TEXTS)
+    assert len(pieces) == inner.get_vocab_size()
+    number = next(number for piece, number in inner.get_vocab().items() if piece == "##s")
+    assert bytes(pieces.units_of(number).astype(np.uint8)) == b"s"
     with pytest.raises(ConfigError, match="there are none; give texts"):
         pieces_of(Spelled(word_tokenizer()), [])
 
