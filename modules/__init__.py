@@ -1,6 +1,7 @@
 """The parts that models are made of; every name exported here may stand in a config."""
 
 from textzoo.modules.embeddings import (
+    Byte2WordEmbedding,
     CharacterCNNEmbedding,
     CodePointHashEmbedding,
     ConcatenateEmbedding,
@@ -64,6 +65,7 @@ from textzoo.modules.types import Hidden, TextBatch, TextOutput
 PARTS = (
     AggretrieverPooling,
     AttentionPooling,
+    Byte2WordEmbedding,
     ByteTokenizer,
     CanineEncoder,
     Centering,
@@ -119,6 +121,7 @@ __all__ = [
     "PARTS",
     "AggretrieverPooling",
     "AttentionPooling",
+    "Byte2WordEmbedding",
     "ByteTokenizer",
     "CanineEncoder",
     "Centering",

@@ -1,5 +1,6 @@
 """Embeddings answer "what is this token?": ids or units to states."""
 
+from textzoo.modules.embeddings.byte2word import Byte2WordEmbedding
 from textzoo.modules.embeddings.canine import CodePointHashEmbedding
 from textzoo.modules.embeddings.character_cnn import CharacterCNNEmbedding
 from textzoo.modules.embeddings.composition import (
@@ -16,6 +17,7 @@ from textzoo.modules.embeddings.subspace import SubspaceEmbedding
 from textzoo.modules.embeddings.subword import SubwordEmbedding
 
 __all__ = [
+    "Byte2WordEmbedding",
     "CharacterCNNEmbedding",
     "CodePointHashEmbedding",
     "ConcatenateEmbedding",

@@ -5,6 +5,7 @@ from textzoo.modules.heads.masked_language import MaskedLanguageHead
 from textzoo.modules.heads.replaced_token import ReplacedTokenHead
 from textzoo.modules.heads.residual import ResidualDense
 from textzoo.modules.heads.vectors import Dense, Normalize
+from textzoo.modules.heads.word_pieces import WordPiecesHead
 
 __all__ = [
     "Dense",
@@ -13,5 +14,6 @@ __all__ = [
     "ReplacedTokenHead",
     "ResidualDense",
     "TokenProjection",
+    "WordPiecesHead",
     "max_similarity",
 ]
