@@ -30,7 +30,8 @@ from textzoo.registry import _models, get_config, get_spec, list_models
 NAMES = list_models()
 SIZES = {
     "vocab_size": 64, "width": 16, "factor_dim": 8, "num_heads": 2, "hidden_dim": 32,
-    "embed_dim": 8, "max_length": 24, "local_window": 4, "window": 8, "stride": 4,
+    "embed_dim": 8, "max_length": 24, "local_window": 4, "window": 8, "stride": 4, "unit_dim": 8,
+    "num_queries": 2,
     "downsample": 3,
 }  # fmt: skip
 
@@ -46,6 +47,8 @@ def shrink(config: ModelConfig) -> ModelConfig:
                 if "embed_dim" in inner:  # What it reads is what another part inside returns.
                     inner["embed_dim"] = SIZES["width"]
                 small[name] = value.replace(**inner)
+        if part.type == "CharacterCNNEmbedding":
+            small["filters"] = ((1, 4), (3, 4))
         if "num_layers" in part.options:
             # The second layer is the first local one, or has the first one's weights.
             small["num_layers"] = 2
