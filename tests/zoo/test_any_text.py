@@ -76,13 +76,10 @@ def test_lone_surrogates_are_refused(name):
         encoder(name).encode(["fine", "\ud83d alone"])
 
 
-@pytest.mark.parametrize("name", ["byte_bert_tiny", "canine_tiny"])
-def test_tokens_are_the_characters_of_the_text(name):
-    (tokens,) = encoder(name).encode_tokens([TEXTS["Han and Hangul"]])
-    of_bytes = name == "byte_bert_tiny"
-    wanted = [c for c in TEXTS["Han and Hangul"] if not c.isspace()]
-    wanted = [c for c in wanted for _ in range(len(c.encode()) if of_bytes else 1)]
-    assert tokens.tokens == wanted
+def test_tokens_are_the_bytes_of_the_text():
+    text = TEXTS["Han and Hangul"]
+    (tokens,) = encoder("byte_bert_tiny").encode_tokens([text])
+    assert tokens.tokens == [c for c in text if not c.isspace() for _ in c.encode()]
     assert np.isfinite(tokens.vectors).all()
 
 
