@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from textzoo.checkpoints.tokenizer_roles import library_tokenizer, special_tokens
 from textzoo.errors import ConfigError, closest
 from textzoo.modules import SubwordTokenizer, TextBatch
+from textzoo.modules.tokenizers.symbols import SymbolTokenizer
 from textzoo.trainers.batch import TrainBatch
 from textzoo.trainers.objectives import selectors
 from textzoo.trainers.objectives.corruptors import corrupt, ordinary_ids
@@ -47,12 +48,17 @@ class Vocabulary:
             raise ConfigError(f"all of the {self.vocab_size} ids are special; none can be masked")
 
     @classmethod
-    def of(cls, tokenizer: SubwordTokenizer) -> "Vocabulary":
+    def of(cls, tokenizer: SubwordTokenizer | SymbolTokenizer) -> "Vocabulary":
         """Reads them from a tokenizer.
 
         Raises:
             ConfigError: the tokenizer has no mask.
         """
+        if isinstance(tokenizer, SymbolTokenizer):
+            return cls(
+                mask_id=tokenizer.mask_id, special_ids=tokenizer.special_ids,
+                vocab_size=tokenizer.vocab_size,
+            )  # fmt: skip
         library = library_tokenizer(tokenizer)
         roles = special_tokens(library)
         if "mask_token" not in roles:
