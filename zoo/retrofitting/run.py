@@ -93,18 +93,15 @@ def retrofit(
     directory = Path(directory)
     stages = config.stages()
     _check_call(teacher, stages, texts)
-    student = make_student(teacher, embedding, tokenizer, texts, config.seed)
-    if "table" in stages and student.table is None:
-        raise ConfigError(
-            "the tokenizer gives other ids than the teacher's, so there are no rows to fit; leave "
-            "the stage out: RetrofitConfig(table=None)"
-        )
+    student = make_student(
+        teacher, embedding, tokenizer, texts, with_table="table" in stages, seed=config.seed
+    )
     _check_directory(directory, _identity(teacher, student, texts, noise, config))
     scores: dict[str, Mapping[str, float]] = {}
 
     def report(stage: str) -> None:
         found = {}
-        if "table" in stages and student.table is not None:
+        if student.table is not None:
             found["table/unexplained"] = student.table.unexplained(student.model.embedding)
         for evaluator in evaluators:
             found.update(evaluator(student.model))

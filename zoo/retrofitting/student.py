@@ -27,7 +27,7 @@ class Student:
     Attributes:
         model: with the new embedding.
         tokenizer: of that.
-        table: of the old embedding; ``None``: the tokenizers have other ids.
+        table: of the old embedding, if it is needed.
     """
 
     model: TextModel
@@ -36,7 +36,13 @@ class Student:
 
 
 def make_student(
-    teacher: TextEncoder, embedding: Part, tokenizer: Part | None, texts: Sequence[str], seed: int
+    teacher: TextEncoder,
+    embedding: Part,
+    tokenizer: Part | None,
+    texts: Sequence[str],
+    *,
+    with_table: bool,
+    seed: int,
 ) -> Student:
     """Builds the model; its encoder is a copy of the teacher's.
 
@@ -45,10 +51,12 @@ def make_student(
         embedding: width and rows are filled in where they are left out.
         tokenizer: in place of the teacher's; it finds the teacher's file, if it needs one.
         texts: some, to compare the tokenizers, and for the units of pieces.
+        with_table: whether the embedding is to be fitted to the old one.
         seed: of fresh weights.
 
     Raises:
-        ConfigError: the embedding fits neither the encoder nor the tokenizer.
+        ConfigError: the embedding does not fit the encoder or the tokenizer, or the tokenizer not
+            the old table.
     """
     old = in_single_precision(teacher.model)
     assert old.config is not None
@@ -83,7 +91,12 @@ def make_student(
     )  # fmt: skip
     check_fit(own, model, source="the new embedding")
     table = None
-    if same:
+    if with_table:
+        if not same:
+            raise ConfigError(
+                "the tokenizer gives other ids than the teacher's, so there are no rows to fit; "
+                "leave the stage out: RetrofitConfig(table=None)"
+            )
         pieces = pieces_of(own, texts)
         table = OldTable(pieces=pieces, rows=rows_of(old.embedding, pieces))
     return Student(model=model, tokenizer=own, table=table)
