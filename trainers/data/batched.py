@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +17,9 @@ from textzoo.trainers.data.sources import Source
 from textzoo.trainers.data.stream import GrainStream, Reading, Tally
 
 _ROWS_NAMED = 8
+
+# Batches of few rows are prepared together, up to so many rows: a call takes as long for two.
+_ROWS_TOGETHER = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,6 +104,12 @@ class BatchedData(abc.ABC):
             whole: the rows of all processes, when there are several.
         """
 
+    def _make_several(
+        self, places: Sequence[Places], size: int
+    ) -> Sequence[tuple[TrainBatch, Counts]]:
+        """Makes several batches of a single process; the same as each for itself."""
+        return [self._make(one, size, None) for one in places]
+
     @property
     def rows(self) -> int:
         """Rows of all sources together."""
@@ -128,19 +137,32 @@ class BatchedData(abc.ABC):
                 )
         first, last = share(self.batch_size, process_index, process_count)
 
-        def load(number: int) -> tuple[LoadedBatch, Counts]:
-            places = self._order.places(number, first, last)
-            whole = None
-            if process_count > 1:
-                whole = self._order.places(number, 0, self.batch_size)
-            batch, counts = self._make(places, last - first, whole)
-            loaded = LoadedBatch(
-                batch=batch, examples=self.batch_size, tokens=counts.tokens,
-                identity=self._name(number, places),
-            )  # fmt: skip
-            return loaded, counts
+        size = last - first
 
-        return GrainStream(load, identity=self._identity, reading=self._reading, tally=self._tally)
+        def load(numbers: range) -> list[tuple[LoadedBatch, Counts]]:
+            places = [self._order.places(number, first, last) for number in numbers]
+            if process_count == 1:
+                made = self._make_several(places, size)
+            else:
+                wholes = (self._order.places(number, 0, self.batch_size) for number in numbers)
+                made = [
+                    self._make(own, size, whole) for own, whole in zip(places, wholes, strict=True)
+                ]
+            return [
+                (
+                    LoadedBatch(
+                        batch=batch, examples=self.batch_size, tokens=counts.tokens,
+                        identity=self._name(number, own),
+                    ),
+                    counts,
+                )
+                for number, own, (batch, counts) in zip(numbers, places, made, strict=True)
+            ]  # fmt: skip
+
+        return GrainStream(
+            load, identity=self._identity, reading=self._reading, tally=self._tally,
+            together=max(1, _ROWS_TOGETHER // size) if self._reading.threads else 1,
+        )  # fmt: skip
 
     def evaluation_batches(
         self, *, batch_size: int | None = None, process_index: int = 0, process_count: int = 1
@@ -156,7 +178,8 @@ class BatchedData(abc.ABC):
         first, last = share(size, process_index, process_count)
         total = self.rows
 
-        def load(number: int) -> tuple[LoadedBatch, Counts]:
+        def load(numbers: range) -> list[tuple[LoadedBatch, Counts]]:
+            (number,) = numbers
             begin, end = number * size, min((number + 1) * size, total)
             places = self._in_order(min(begin + first, end), min(begin + last, end))
             whole = self._in_order(begin, end) if process_count > 1 else None
@@ -167,7 +190,7 @@ class BatchedData(abc.ABC):
                 batch=batch.replace(row_mask=mask), examples=end - begin, tokens=counts.tokens,
                 identity=self._name(number, places),
             )  # fmt: skip
-            return loaded, counts
+            return [(loaded, counts)]
 
         stream = GrainStream(
             load, identity={}, reading=self._reading, tally=Tally(), length=-(-total // size)

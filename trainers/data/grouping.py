@@ -48,11 +48,7 @@ class GroupedOrder:
         """All places of a window, as they are dealt out."""
         numbers = np.arange(window * self._window, (window + 1) * self._window)
         parts = [self._order.places(number, 0, self._batch_size) for number in numbers.tolist()]
-        joined = Places(
-            sources=np.concatenate([part.sources for part in parts]),
-            rows=np.concatenate([part.rows for part in parts]),
-            epochs=np.concatenate([part.epochs for part in parts]),
-        )
+        joined = Places.join(parts)
         by_length = np.argsort(self._lengths(joined), kind="stable")
         turns = shuffled(np.arange(self._window), self._window, _BATCHES, self._seed, window)
         inside = shuffled_by_turn(

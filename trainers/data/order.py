@@ -35,6 +35,15 @@ class Places:
     rows: Int[np.ndarray, "N"]
     epochs: Int[np.ndarray, "N"]
 
+    @staticmethod
+    def join(parts: Sequence["Places"]) -> "Places":
+        """The places of all parts, one after the other."""
+        return Places(
+            sources=np.concatenate([part.sources for part in parts]),
+            rows=np.concatenate([part.rows for part in parts]),
+            epochs=np.concatenate([part.epochs for part in parts]),
+        )
+
     def take(self, chosen: slice | Int[np.ndarray, "M"]) -> "Places":
         """Some of the places."""
         return Places(

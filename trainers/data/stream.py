@@ -1,10 +1,11 @@
 """Batches one after the other, prepared ahead on threads, from any place on."""
 
+import collections
 import dataclasses
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import grain
@@ -16,6 +17,9 @@ from textzoo.trainers.data.collate import Counts
 _LOGGER = logging.getLogger(__name__)
 _ENDLESS = 1 << 62
 _STATE_FORMAT = 1
+
+Load = Callable[[range], Sequence[tuple[LoadedBatch, Counts]]]
+"""Makes the batches of some numbers."""
 
 
 class BatchStream(Protocol):
@@ -56,18 +60,17 @@ class Reading:
 
     Attributes:
         threads: that prepare batches; 0 prepares each when it is asked for.
-        ahead: batches prepared and not yet handed out, at most.
+        ahead: batches prepared and not yet handed out, at most; batches of few rows are prepared
+            several at a time.
     """
 
     threads: int = 2
     ahead: int = 4
 
-    def options(self) -> grain.ReadOptions:
-        """The same for Grain."""
-        return grain.ReadOptions(
-            num_threads=self.threads,
-            prefetch_buffer_size=max(self.ahead, self.threads) if self.threads else 0,
-        )
+    def options(self, together: int = 1) -> grain.ReadOptions:
+        """The same for Grain, where so many batches are prepared together."""
+        ahead = max(-(-self.ahead // together), self.threads) if self.threads else 0
+        return grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=ahead)
 
 
 class Tally:
@@ -98,29 +101,45 @@ class GrainStream:
     """Batches by number, loaded on Grain's threads.
 
     Args:
-        load: makes the batch of a number; called from several threads.
+        load: called from several threads.
         identity: what the data are; a state of data with another identity is refused.
         reading: threads and how far they run ahead.
         tally: told of every batch that is handed out.
         length: number of batches; without end if absent.
+        together: batches that are loaded with one call.
     """
 
     def __init__(
-        self, load: Callable[[int], tuple[LoadedBatch, Counts]], *, identity: Mapping[str, Any],
-        reading: Reading, tally: Tally, length: int | None = None,
+        self, load: Load, *, identity: Mapping[str, Any], reading: Reading, tally: Tally,
+        length: int | None = None, together: int = 1,
     ) -> None:  # fmt: skip
         # As JSON has it, because that is how a saved state comes back.
         self._identity = json.loads(json.dumps(dict(identity)))
         self._tally = tally
-        numbers = grain.MapDataset.range(_ENDLESS if length is None else length)
-        dataset = numbers.map(load).to_iter_dataset(reading.options())
-        self._batches = iter(dataset)
+        count = _ENDLESS if length is None else length
+
+        def load_group(group: int) -> list[tuple[LoadedBatch, Counts] | Exception]:
+            first = group * together
+            return _load_each(load, range(first, min(first + together, count)))
+
+        groups = grain.MapDataset.range(-(-count // together)).map(load_group)
+        self._groups = iter(groups.to_iter_dataset(reading.options(together)))
+        self._together = together
+        self._next = 0
+        self._waiting: collections.deque[tuple[LoadedBatch, Counts] | Exception]
+        self._waiting = collections.deque()
 
     def __iter__(self) -> "GrainStream":
         return self
 
     def __next__(self) -> LoadedBatch:
-        batch, counts = next(self._batches)
+        if not self._waiting:
+            group = next(self._groups)
+            self._waiting.extend(group[self._next % self._together :])
+        if isinstance(self._waiting[0], Exception):
+            raise self._waiting[0]
+        batch, counts = self._waiting.popleft()
+        self._next += 1
         self._tally.add(counts)
         return batch
 
@@ -132,7 +151,7 @@ class GrainStream:
         return {
             "format": _STATE_FORMAT,
             "data": self._identity,
-            "position": self._batches.get_state(),
+            "position": {"next_index": self._next},
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -157,8 +176,28 @@ class GrainStream:
                 f"the run was begun with other data: {listed}. Continue with the same data and "
                 "options, or begin a new run"
             )
-        self._batches.set_state(dict(state["position"]))
+        place = int(state["position"]["next_index"])
+        self._groups.set_state({"next_index": place // self._together})
+        self._next = place
+        self._waiting.clear()
 
     def close(self) -> None:
         """Ends the threads; the stream gives no more batches."""
-        self._batches.close()
+        self._waiting.clear()
+        self._groups.close()
+
+
+def _load_each(load: Load, numbers: range) -> list[tuple[LoadedBatch, Counts] | Exception]:
+    """Batches, and errors in the place of those that cannot be loaded."""
+    if len(numbers) == 1:
+        return list(load(numbers))
+    try:
+        return list(load(numbers))
+    except Exception:  # Which batch it is of is found below.
+        found: list[tuple[LoadedBatch, Counts] | Exception] = []
+    for number in numbers:
+        try:
+            found += load(range(number, number + 1))
+        except Exception as error:  # Raised when the batch is asked for.
+            found.append(error)
+    return found

@@ -136,6 +136,11 @@ class TextData(BatchedData):
     def _make(self, places: Places, size: int, whole: Places | None) -> tuple[TrainBatch, Counts]:
         return self._loader.load(places, size, whole)
 
+    def _make_several(
+        self, places: Sequence[Places], size: int
+    ) -> Sequence[tuple[TrainBatch, Counts]]:
+        return self._loader.load_several(places, size)
+
 
 def _check_grouping(group_by_length: int, tokenize_ahead: bool, mixture: Mixture) -> None:
     if group_by_length and not tokenize_ahead:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tiny_encoder import tiny_tokenizer
 
 from textzoo.errors import ConfigError, DataError, ResumeError
-from textzoo.trainers.data import Column, Field, Mixture, Reading, TextData, text_key
+from textzoo.trainers.data import Column, Field, Mixture, Reading, RowsSource, TextData, text_key
 
 AT_ONCE = Reading(threads=0)
 
@@ -93,6 +93,44 @@ def test_processes_hold_the_parts_of_the_batches_of_one(process_count):
         joined = np.concatenate([part[number].batch.texts[0].ids for part in parts])
         np.testing.assert_array_equal(joined, batch.batch.texts[0].ids)
         assert {part[number].examples for part in parts} == {8}
+
+
+@pytest.mark.parametrize("options", [{}, {"labels": "label", "keys": True, "word_ids": True}])
+def test_batches_prepared_together_are_those_prepared_one_by_one(options):
+    options = {**options, "columns": ("text", "other"), "batch_size": 3, "lengths": (4, 8, 32)}
+    data = text_data(Mixture(parts=(rows(20), rows(9, "more"))), **options)
+    together = text_data(
+        Mixture(parts=(rows(20), rows(9, "more"))), **options, reading=Reading(threads=2)
+    )
+    for left, right in zip(take(data.stream(), 50), take(together.stream(), 50), strict=True):
+        assert_equal(left, right)
+        assert (left.identity, left.tokens) == (right.identity, right.tokens)
+    assert data.report().counts == together.report().counts
+
+
+def test_a_batch_that_cannot_be_read_stops_none_of_those_before_it():
+    class Damaged(RowsSource):
+        def __getitem__(self, index):
+            if index == 13:
+                raise DataError("row 13 is damaged")
+            return super().__getitem__(index)
+
+    source = Damaged(rows(20), ("text",))
+    data = text_data(source, batch_size=2, shuffle=False, reading=Reading(threads=2))
+    stream = data.stream()
+    for number in range(6):
+        assert next(stream).identity.startswith(f"batch {number}:")
+    for _ in range(2):
+        with pytest.raises(DataError, match="row 13 is damaged"):
+            next(stream)
+    assert stream.get_state()["position"] == {"next_index": 6}
+    stream.set_state({**stream.get_state(), "position": {"next_index": 4}})
+    assert next(stream).identity.startswith("batch 4:")
+    stream.set_state({**stream.get_state(), "position": {"next_index": 8}})
+    assert next(stream).identity.startswith("batch 8:")
+    stream.close()
+    with pytest.raises(ValueError, match="closed"):
+        next(stream)
 
 
 @settings(max_examples=20)
