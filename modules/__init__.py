@@ -2,7 +2,9 @@
 
 from textzoo.modules.embeddings import (
     Byte2WordEmbedding,
+    CharacterChannelEmbedding,
     CharacterCNNEmbedding,
+    CharBertEmbedding,
     CodePointHashEmbedding,
     ConcatenateEmbedding,
     FourierEmbedding,
@@ -17,6 +19,7 @@ from textzoo.modules.embeddings import (
 )
 from textzoo.modules.encoders import (
     CanineEncoder,
+    CharBertEncoder,
     ConvolutionEncoder,
     HierarchicalEncoder,
     IdentityEncoder,
@@ -69,7 +72,10 @@ PARTS = (
     ByteTokenizer,
     CanineEncoder,
     Centering,
+    CharBertEmbedding,
+    CharBertEncoder,
     CharacterCNNEmbedding,
+    CharacterChannelEmbedding,
     ClsPooling,
     CodePointHashEmbedding,
     CodePointTokenizer,
@@ -125,7 +131,10 @@ __all__ = [
     "ByteTokenizer",
     "CanineEncoder",
     "Centering",
+    "CharBertEmbedding",
+    "CharBertEncoder",
     "CharacterCNNEmbedding",
+    "CharacterChannelEmbedding",
     "ClsPooling",
     "CodePointHashEmbedding",
     "CodePointTokenizer",

@@ -30,9 +30,8 @@ from textzoo.registry import _models, get_config, get_spec, list_models
 NAMES = list_models()
 SIZES = {
     "vocab_size": 64, "width": 16, "factor_dim": 8, "num_heads": 2, "hidden_dim": 32,
-    "embed_dim": 8, "max_length": 24, "local_window": 4, "window": 8, "stride": 4, "unit_dim": 8,
-    "num_queries": 2,
-    "downsample": 3,
+    "embed_dim": 8, "max_length": 24, "local_window": 4, "window": 8, "stride": 4,
+    "downsample": 3, "unit_dim": 8, "num_queries": 2,
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from textzoo.modules.embeddings.byte2word import Byte2WordEmbedding
 from textzoo.modules.embeddings.canine import CodePointHashEmbedding
 from textzoo.modules.embeddings.character_cnn import CharacterCNNEmbedding
+from textzoo.modules.embeddings.charbert import CharacterChannelEmbedding, CharBertEmbedding
 from textzoo.modules.embeddings.composition import (
     ConcatenateEmbedding,
     GatedEmbedding,
@@ -18,7 +19,9 @@ from textzoo.modules.embeddings.subword import SubwordEmbedding
 
 __all__ = [
     "Byte2WordEmbedding",
+    "CharBertEmbedding",
     "CharacterCNNEmbedding",
+    "CharacterChannelEmbedding",
     "CodePointHashEmbedding",
     "ConcatenateEmbedding",
     "FourierEmbedding",

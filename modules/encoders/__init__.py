@@ -1,6 +1,7 @@
 """Encoders answer "how do the tokens relate?": states to states."""
 
 from textzoo.modules.encoders.canine import CanineEncoder
+from textzoo.modules.encoders.charbert import CharBertEncoder
 from textzoo.modules.encoders.convolution import ConvolutionEncoder
 from textzoo.modules.encoders.hierarchical import HierarchicalEncoder
 from textzoo.modules.encoders.identity import IdentityEncoder
@@ -13,6 +14,7 @@ from textzoo.modules.encoders.windowed import WindowedEncoder
 
 __all__ = [
     "CanineEncoder",
+    "CharBertEncoder",
     "ConvolutionEncoder",
     "HierarchicalEncoder",
     "IdentityEncoder",

@@ -264,7 +264,7 @@ class TransformerEncoder(nnx.Module):
         if positions is None:
             positions = jnp.arange(length, dtype=jnp.int32)[None]
         x = keep_rows_apart(self._input(hidden, positions, rngs))
-        global_mask = _allowed(hidden)
+        global_mask = allowed_keys(hidden)
         local_mask = global_mask
         if self.local_window is not None:
             distance = jnp.abs(positions[:, None, :, None] - positions[:, None, None, :])
@@ -348,7 +348,7 @@ def _run_layer(
     return layer(x, allowed, rngs=rngs, **options)
 
 
-def _allowed(hidden: Hidden) -> Bool[Array, "B 1 #L L"]:
+def allowed_keys(hidden: Hidden) -> Bool[Array, "B 1 #L L"]:
     """Which key each query may see: real tokens, of the same segment when rows are packed."""
     allowed = hidden.mask[:, None, None, :]
     if hidden.segment_ids is not None:
