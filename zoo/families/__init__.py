@@ -11,6 +11,7 @@ FAMILIES = (
     "bytes",
     "canine",
     "character_bert",
+    "charbert",
     "charformer",
     "convolution",
     "distilbert",
