@@ -38,7 +38,8 @@ class CodePointHashEmbedding(ComputedRows):
 
     Example:
         >>> from flax import nnx
-        >>> embedding = CodePointHashEmbedding(0x110000, 16, num_rows=512, rngs=nnx.Rngs(0))
+        >>> make = lambda: CodePointHashEmbedding(0x110000, 16, num_rows=512, rngs=nnx.Rngs(0))
+        >>> embedding = nnx.eval_shape(make)  # Its shapes alone.
         >>> [table.shape for table in embedding.tables][:2]
         [(512, 2), (512, 2)]
     """

@@ -76,10 +76,10 @@ class GBSTEmbedding(nnx.Module):
 
     Example:
         >>> from flax import nnx
-        >>> import jax.numpy as jnp
-        >>> embedding = GBSTEmbedding(384, 16, downsample=3, rngs=nnx.Rngs(0))
+        >>> make = lambda: GBSTEmbedding(384, 16, downsample=3, rngs=nnx.Rngs(0))
+        >>> embedding = nnx.eval_shape(make)  # Its shapes alone.
         >>> batch = TextBatch(ids=jnp.ones((1, 10), int), mask=jnp.ones((1, 10), bool))
-        >>> embedding(batch).states.shape
+        >>> nnx.eval_shape(lambda embedding: embedding(batch), embedding).states.shape
         (1, 4, 16)
     """
 

@@ -31,7 +31,7 @@ class CanineEncoder(nnx.Module):
     Language Representation", TACL, section 3). With ``x = LN(embedding + positions + types)``:
 
     - ``c = local(x)``: one transformer layer within windows that do not overlap;
-    - ``m_j = f(W [c_{rj}; ...; c_{rj + r - 1}] + b)``: r characters are a molecule;
+    - ``m_j = f(M [c_{rj}; ...; c_{rj + r - 1}] + b)``: r characters are a molecule;
     - ``d = deep(LN([c_0; m_0; m_1; ...]))``: N transformer layers, over ``[CLS]`` and molecules;
     - ``y_i = LN(f(conv([c_i; d_{1 + i // r}])))``, and ``h = final(y)``: one layer more, over
       all characters.
@@ -45,7 +45,8 @@ class CanineEncoder(nnx.Module):
         num_types: rows of the token type table, 0 for none.
         local_window: characters of a window.
         downsample: r.
-        kernel_size: taps of the convolution on the way back, of which ``(W - 1) // 2`` lie before.
+        kernel_size: W, taps of the convolution on the way back: ``(W - 1) // 2`` before a
+            character, the character, and the rest behind it.
         upsample: whether there is a way back. Without it, states are those of ``[CLS]`` and of
             molecules, and the parameters of the way back are missing.
         norm_eps: of all layer norms.
@@ -55,8 +56,8 @@ class CanineEncoder(nnx.Module):
         rngs: source of initial values.
 
     Notes:
-        Equal to transformers' ``CanineModel`` for texts that are padded by at least r + W
-        characters, which published models have always seen: there, rows have 2,048. Characters of
+        Equal to transformers' ``CanineModel`` for texts that are padded by 2 r + W characters or
+        more, which published models have always seen: there, rows have 2,048. Characters of
         padding take part in the last molecule and in the convolution. Here they are made as they
         are needed, so that it makes no difference how many a batch has: what stands there is
         ``padding_vector`` (with its position), which in the published models is the embedding of
@@ -65,17 +66,16 @@ class CanineEncoder(nnx.Module):
 
         Different from the reference: without enough padding, it leaves out the last molecule, and
         characters that do not fill one; and a character of padding in a window of nothing else
-        attends to the whole window there, to nothing here, which matters to texts whose length is
-        a multiple of the window, or one less.
+        attends to the whole window there, to nothing here. With the published sizes, that matters
+        to texts whose length is a multiple of 128, or one less.
 
     Example:
         >>> from flax import nnx
-        >>> encoder = CanineEncoder(
-        ...     16, num_layers=1, num_heads=2, hidden_dim=32, max_length=64, rngs=nnx.Rngs(0)
-        ... )
+        >>> sizes = dict(num_layers=1, num_heads=2, hidden_dim=32, max_length=64, upsample=False)
+        >>> encoder = nnx.eval_shape(lambda: CanineEncoder(16, **sizes, rngs=nnx.Rngs(0)))
         >>> hidden = Hidden(states=jnp.zeros((1, 10, 16)), mask=jnp.ones((1, 10), bool))
-        >>> encoder(hidden).states.shape
-        (1, 10, 16)
+        >>> nnx.eval_shape(lambda encoder: encoder(hidden), encoder).states.shape  # [CLS], and 3
+        (1, 4, 16)
     """
 
     def __init__(
