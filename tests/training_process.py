@@ -66,6 +66,7 @@ def main(options: dict, result: Path) -> None:
     from tiny_training import pair_data, training_config
 
     from textzoo.checkpoints.checksums import checksums
+    from textzoo.trainers.holder import StateHolder
     from textzoo.trainers.mesh import MeshConfig
     from textzoo.trainers.trainer import Trainer
 
@@ -78,6 +79,9 @@ def main(options: dict, result: Path) -> None:
         directory=options.get("directory"),
         evaluators=[slow_down(options["pause"])] if "pause" in options else (),
     )  # fmt: skip
+    if options.get("mesh"):
+        # In a mesh, small arrays travel as one, which so small a model would not do by itself.
+        trainer.holder = StateHolder(trainer.step, trainer.abstract, worthwhile=1)
     data = pair_data(batch_size=16)
     losses = []
     if "directory" in options:
@@ -91,9 +95,9 @@ def main(options: dict, result: Path) -> None:
             losses.append(float(trainer.update(next(stream).batch)["loss"]))
         stream.close()
         is_complete = True
+    state = trainer.start()
     if jax.process_index():
         return
-    state = trainer.start()
     placed = {
         name: {
             "spec": str(array.sharding.spec),

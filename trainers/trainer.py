@@ -19,6 +19,7 @@ from textzoo.trainers.blueprint import Arrays, Blueprint
 from textzoo.trainers.data import BatchStream, TrainingData
 from textzoo.trainers.evaluation import Evaluator, HeldOut, host_arrays
 from textzoo.trainers.flops import TRAINING_FACTOR, count_flops, total_flops_per_second
+from textzoo.trainers.holder import StateHolder
 from textzoo.trainers.loop import Loop
 from textzoo.trainers.mesh import make_mesh
 from textzoo.trainers.metrics import Window
@@ -81,8 +82,8 @@ class Trainer:
     Attributes:
         mesh: the devices.
         abstract: shapes, dtypes and shardings of the state.
-        state: the present state; ``None`` until it is needed.
         step: the compiled step, ``(state, batch) -> (state, metrics)``; it donates the state.
+        holder: holds the state, and calls the step on it.
     """
 
     def __init__(
@@ -104,7 +105,6 @@ class Trainer:
             self.blueprint, self.optimizer, self.mesh, frozen=frozen,
             has_average=config.average_decay is not None,
         )  # fmt: skip
-        self.state: TrainState | None = None
         self._evaluators = tuple(evaluators)
         self._held_out = dict(held_out or {})
         self._schedule = make_schedule(config.optimizer.schedule, config.steps)
@@ -117,6 +117,7 @@ class Trainer:
         self.step = jax.jit(
             step, donate_argnums=0, out_shardings=(shardings_of(self.abstract), whole)
         )
+        self.holder = StateHolder(self.step, self.abstract)
         self._evaluate = jax.jit(make_evaluation_step(self.blueprint), out_shardings=whole)
 
     def fit(
@@ -158,18 +159,29 @@ class Trainer:
             best_step=best,
         )  # fmt: skip
 
+    @property
+    def state(self) -> TrainState | None:
+        """The present state; ``None`` until it is needed."""
+        return self.holder.state
+
+    @state.setter
+    def state(self, state: TrainState | None) -> None:
+        self.holder.state = state
+
     def start(self) -> TrainState:
         """The present state; made from the objective's arrays when there is none."""
-        if self.state is None:
-            self.state = initial_state(self.blueprint, self.optimizer, self.abstract)
-        return self.state
+        state = self.holder.state
+        if state is None:
+            state = initial_state(self.blueprint, self.optimizer, self.abstract)
+            self.holder.state = state
+        return state
 
     def update(self, batch: TrainBatch) -> dict[str, jax.Array]:
         """One step on this process's rows of a batch; the metrics stay on the device."""
-        state = self.start()
+        if self.holder.is_empty:
+            self.start()
         with jax.set_mesh(self.mesh):
-            self.state, metrics = self.step(state, place_batch(batch, self.mesh))
-        return metrics
+            return self.holder.update(place_batch(batch, self.mesh))
 
     def lower(self, batch: TrainBatch) -> Any:
         """The step, lowered for global batches of this kind: for plans and for counting FLOPs.
