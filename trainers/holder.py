@@ -97,7 +97,7 @@ class StateHolder:
             self._state, metrics = self._step(self._state, batch)
             return metrics
         if self._packed is None:
-            leaves = self._tree.flatten_up_to(self._state)
+            leaves = jax.tree.leaves(self._state)
             self._packed = self._join(self._grouped(leaves)), [leaves[i] for i in self._large]
             self._state = None
         self._packed, metrics = self._call(self._packed, batch)
@@ -108,7 +108,7 @@ class StateHolder:
     ) -> tuple[Packed, dict[str, jax.Array]]:
         vectors, large = packed
         state, metrics = self._step(self._assembled(self._parts(vectors), large), batch)
-        leaves = self._tree.flatten_up_to(state)
+        leaves = jax.tree.leaves(state)
         # Joined after they are computed: otherwise all of an optimizer is one enormous program.
         grouped = jax.lax.optimization_barrier(self._grouped(leaves))
         return (self._joined(grouped), [leaves[index] for index in self._large]), metrics
@@ -137,4 +137,4 @@ class StateHolder:
         leaves: list[Any] = [None] * len(self._leaves)
         for index, leaf in zip([*small, *self._large], [*parts, *large], strict=True):
             leaves[index] = leaf
-        return self._tree.unflatten(leaves)
+        return jax.tree.unflatten(self._tree, leaves)

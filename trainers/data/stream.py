@@ -136,9 +136,11 @@ class GrainStream:
         if not self._waiting:
             group = next(self._groups)
             self._waiting.extend(group[self._next % self._together :])
-        if isinstance(self._waiting[0], Exception):
-            raise self._waiting[0]
-        batch, counts = self._waiting.popleft()
+        found = self._waiting[0]
+        if isinstance(found, Exception):
+            raise found
+        self._waiting.popleft()
+        batch, counts = found
         self._next += 1
         self._tally.add(counts)
         return batch
