@@ -60,9 +60,10 @@ class Byte2WordEmbedding(nnx.Module):
         >>> import numpy as np
         >>> from flax import nnx
         >>> from textzoo.modules import WordTokenizer
-        >>> embedding = Byte2WordEmbedding(8, unit_dim=4, num_heads=2, rngs=nnx.Rngs(0))
-        >>> tokenizer = WordTokenizer(max_units=32)
-        >>> embedding(tokenizer(["Hello world"]).batch(np.array([0]), 4)).states.shape
+        >>> make = lambda: Byte2WordEmbedding(8, unit_dim=4, num_heads=2, rngs=nnx.Rngs(0))
+        >>> embedding = nnx.eval_shape(make)  # Its shapes alone.
+        >>> batch = WordTokenizer(max_units=32)(["Hello world"]).batch(np.array([0]), 4)
+        >>> nnx.eval_shape(lambda embedding: embedding(batch), embedding).states.shape
         (1, 4, 8)
     """
 

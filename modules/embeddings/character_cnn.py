@@ -85,9 +85,10 @@ class CharacterCNNEmbedding(nnx.Module):
         >>> import numpy as np
         >>> from flax import nnx
         >>> from textzoo.modules import WordTokenizer
-        >>> embedding = CharacterCNNEmbedding(8, filters=[[1, 4], [3, 6]], rngs=nnx.Rngs(0))
+        >>> make = lambda: CharacterCNNEmbedding(8, filters=[[1, 4], [3, 6]], rngs=nnx.Rngs(0))
+        >>> embedding = nnx.eval_shape(make)  # Its shapes alone.
         >>> batch = WordTokenizer()(["Hello world"]).batch(np.array([0]), 4)
-        >>> embedding(batch).states.shape
+        >>> nnx.eval_shape(lambda embedding: embedding(batch), embedding).states.shape
         (1, 4, 8)
     """
 

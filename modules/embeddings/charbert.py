@@ -45,11 +45,12 @@ class CharacterChannelEmbedding(nnx.Module):
 
     Example:
         >>> from flax import nnx
-        >>> embedding = CharacterChannelEmbedding(8, unit_dim=4, rngs=nnx.Rngs(0))
+        >>> make = lambda: CharacterChannelEmbedding(8, unit_dim=4, rngs=nnx.Rngs(0))
+        >>> embedding = nnx.eval_shape(make)  # Its shapes alone.
         >>> units = jnp.ones((2, 3, 5), jnp.int32)
         >>> ids = jnp.ones((2, 3), jnp.int32)
         >>> batch = TextBatch(ids=ids, mask=ids > 0, units=units, unit_mask=units > 0)
-        >>> embedding(batch).states.shape
+        >>> nnx.eval_shape(lambda embedding: embedding(batch), embedding).states.shape
         (2, 3, 8)
     """
 
@@ -118,9 +119,10 @@ class CharBertEmbedding(nnx.Module):
 
     Example:
         >>> from flax import nnx
-        >>> embedding = CharBertEmbedding(100, 8, unit_dim=4, rngs=nnx.Rngs(0))
-        >>> embedding.attend(jnp.ones((2, 8))).shape
-        (2, 100)
+        >>> make = lambda: CharBertEmbedding(100, 8, unit_dim=4, rngs=nnx.Rngs(0))
+        >>> embedding = nnx.eval_shape(make)  # Its shapes alone.
+        >>> embedding.tokens.table.shape, embedding.characters.table.shape
+        ((100, 8), (1001, 4))
     """
 
     def __init__(

@@ -46,7 +46,8 @@ class MultiHashEmbedding(nnx.Module):
 
     Example:
         >>> from flax import nnx
-        >>> embedding = MultiHashEmbedding(96, rngs=nnx.Rngs(0))
+        >>> make = lambda: MultiHashEmbedding(96, rngs=nnx.Rngs(0))
+        >>> embedding = nnx.eval_shape(make)  # Its shapes alone.
         >>> [table.shape for table in embedding.tables]
         [(5000, 96), (2500, 96), (2500, 96), (2500, 96)]
     """
@@ -102,7 +103,7 @@ class MultiHashEmbedding(nnx.Module):
         for index, table in enumerate(self.tables):
             own = hashes[..., _HASHES * index : _HASHES * (index + 1)]
             rows = (own % jnp.uint32(table.shape[0])).astype(jnp.int32)
-            found = take_rows(table[...], rows)
-            embedded.append(found.astype(self.dtype or found.dtype).sum(axis=-2))
+            taken = take_rows(table[...], rows)
+            embedded.append(taken.astype(self.dtype or taken.dtype).sum(axis=-2))
         pieces = self.maxout(jnp.concatenate(embedded, axis=-1))  # [B, L, P, D]
         return batch.with_states(self.norm(pieces.max(axis=-2)))

@@ -56,11 +56,12 @@ class CharBertEncoder(TransformerEncoder):
 
     Example:
         >>> from flax import nnx
-        >>> encoder = CharBertEncoder(
+        >>> make = lambda: CharBertEncoder(
         ...     8, num_layers=1, num_heads=2, hidden_dim=16, max_length=16, rngs=nnx.Rngs(0)
         ... )
+        >>> encoder = nnx.eval_shape(make)  # Its shapes alone.
         >>> hidden = Hidden(states=jnp.zeros((1, 5, 16)), mask=jnp.ones((1, 5), bool))
-        >>> encoder(hidden).states.shape
+        >>> nnx.eval_shape(lambda encoder: encoder(hidden), encoder).states.shape
         (1, 5, 8)
     """
 

@@ -41,7 +41,8 @@ class WordPiecesHead(nnx.Module):
     Example:
         >>> import jax.numpy as jnp
         >>> from flax import nnx
-        >>> WordPiecesHead(8, 100, num_pieces=3, rngs=nnx.Rngs(0))(jnp.ones((2, 8))).shape
+        >>> head = nnx.eval_shape(lambda: WordPiecesHead(8, 100, num_pieces=3, rngs=nnx.Rngs(0)))
+        >>> nnx.eval_shape(lambda head: head(jnp.ones((2, 8))), head).shape
         (2, 3, 100)
     """
 

@@ -118,8 +118,17 @@ def make_masked_language_head(
         model: gives the widths.
         rngs: source of initial values.
         **options: of :class:`MaskedLanguageHead`.
+
+    Raises:
+        ValueError: the embedding reads no ids, but units of tokens.
     """
     embedding: Any = model.embedding
+    if not hasattr(embedding, "vocab_size"):
+        raise ValueError(
+            f"{type(embedding).__name__} has no vocab_size, so it has no ids of its own that could "
+            "be guessed; train it with objectives over vectors of texts, or use an embedding that "
+            "reads ids"
+        )
     options = {"tied": hasattr(embedding, "attend"), **options}
     width = state_width(model)
     if options["tied"]:

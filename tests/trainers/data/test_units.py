@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+from flax import nnx
 
+from textzoo.checkpoints.weights import abstract_model
 from textzoo.errors import ConfigError
 from textzoo.modules import LexicalTokenizer
+from textzoo.registry import get_config
 from textzoo.trainers.data import PackedData, Reading, TextData
 from textzoo.trainers.data.packed_columns import PackedColumns
 from textzoo.trainers.data.words import tokenize_with_words
+from textzoo.trainers.objectives.masked_language import make_masked_language_head
 
 ROWS = [{"text": "word " * (i % 4) + f"Number {i}"} for i in range(12)]
 TOKENIZER = LexicalTokenizer(max_length=16)
@@ -55,6 +59,12 @@ def test_packed_rows_refuse_units():
         PackedData(ROWS, TOKENIZER, batch_size=2, length=16)
     with pytest.raises(ConfigError, match="texts with units"):
         next(PackedColumns(text_data(), length=16).stream())
+
+
+def test_a_model_without_ids_has_no_tokens_to_guess():
+    model = abstract_model(get_config("multi_hash_tiny"))
+    with pytest.raises(ValueError, match="MultiHashEmbedding has no vocab_size, so"):
+        make_masked_language_head(model, rngs=nnx.Rngs(0))
 
 
 def test_processes_share_the_widest_units():
