@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -130,16 +131,21 @@ class SubwordTokenizer:
         self._tokenizer.save(str(Path(directory) / FILE_NAME))
 
     def with_options(
-        self, *, max_length: int | None = None, add_special_tokens: bool | None = None
-    ) -> "SubwordTokenizer":
-        """A tokenizer that differs in these options; this one is left as it is."""
-        special = self.add_special_tokens if add_special_tokens is None else add_special_tokens
+        self, *, max_length: int | None = None, add_special_tokens: bool | None = None,
+        units: str | None = None, max_units: int | None = None,
+        num_characters: int | None = None, mark_words: bool | None = None,
+    ) -> "SubwordTokenizer":  # fmt: skip
+        """A tokenizer that differs in what is given; this one is left as it is."""
+        given = {
+            "max_length": max_length, "add_special_tokens": add_special_tokens, "units": units,
+            "max_units": max_units, "num_characters": num_characters, "mark_words": mark_words,
+        }  # fmt: skip
+        options: dict[str, Any] = {
+            name: getattr(self, name) if value is None else value for name, value in given.items()
+        }
         return SubwordTokenizer(
-            self._tokenizer, max_length=max_length or self.max_length, add_special_tokens=special,
-            drop_unknown=self.drop_unknown, lowercase=self.lowercase, units=self.units,
-            max_units=self.max_units, num_characters=self.num_characters,
-            mark_words=self.mark_words,
-        )  # fmt: skip
+            self._tokenizer, drop_unknown=self.drop_unknown, lowercase=self.lowercase, **options
+        )
 
     @property
     def unit_table(self) -> tuple[np.ndarray, np.ndarray] | None:

@@ -19,11 +19,13 @@ from textzoo.model import TextModel
 from textzoo.modules import SubwordTokenizer, Tokenizer
 from textzoo.modules.tokenizers.fingerprint import tokenizer_fingerprint
 from textzoo.modules.tokenizers.subword import FILE_NAME as TOKENIZER_FILE
-from textzoo.parts import build, build_part
+from textzoo.parts import build, build_part, build_tokenizer
 from textzoo.recipes.recipe import ModelSection
 from textzoo.recipes.vocabulary import kept_tokenizer, learn_tokenizer
 from textzoo.registry import get_config
 from textzoo.trainers.precision import in_single_precision
+
+_UNIT_OPTIONS = ("units", "max_units", "num_characters", "mark_words")
 
 
 def make_model(
@@ -61,17 +63,20 @@ def _fresh(section: ModelSection, texts: Iterable[str], folder: Path | None) -> 
     config = _replaced_parts(config, section)
     longest = config.encoder.options.get("max_length")
     longest = longest if isinstance(longest, int) else None
+    is_own = not (section.new_vocabulary or section.tokenizer or section.embedding_from)
     if section.new_vocabulary is not None:
         length = section.max_length or longest or 512
         tokenizer: Tokenizer = kept_tokenizer(folder, length) or learn_tokenizer(
             texts, section.new_vocabulary, length
         )
-        rows = section.new_vocabulary
+    elif is_own:
+        tokenizer = _own_tokenizer(config, section)
     else:
         tokenizer = _find_tokenizer(str(section.tokenizer or section.embedding_from))
-        rows = tokenizer.vocab_size
-    has_rows = "vocab_size" in config.embedding.options
+    tokenizer = _with_units(tokenizer, config)
+    has_rows = "vocab_size" in config.embedding.options and not is_own
     if has_rows and "vocab_size" not in section.overrides.get("embedding", {}):
+        rows = section.new_vocabulary or tokenizer.vocab_size
         config = config.with_options(embedding={"vocab_size": rows})
     config = with_dtype(config.replace(tokenizer=_tokenizer_part(tokenizer)), section.dtype)
     model = build(config, rngs=nnx.Rngs(section.seed))
@@ -79,6 +84,26 @@ def _fresh(section: ModelSection, texts: Iterable[str], folder: Path | None) -> 
         _take_embedding(model, section.embedding_from, tokenizer)
     bundle = Bundle(model=model, tokenizer=tokenizer)
     return _cut(bundle, longest if longest and tokenizer.max_length > longest else None)
+
+
+def _own_tokenizer(config: ModelConfig, section: ModelSection) -> Tokenizer:
+    """The tokenizer of an architecture that needs no file."""
+    if config.tokenizer is None or config.tokenizer.type == SubwordTokenizer.__name__:
+        raise ConfigError(
+            f"architecture={section.architecture!r} needs a tokenizer; set model.tokenizer to a "
+            "directory with a tokenizer.json or to a model that has one, or set "
+            "model.new_vocabulary=8192 to learn one from the rows"
+        )
+    return build_tokenizer(config.tokenizer)
+
+
+def _with_units(tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:
+    """Gives pieces the units that the architecture's embedding reads, if it reads some."""
+    wanted = {} if config.tokenizer is None else dict(config.tokenizer.options)
+    units = {name: wanted[name] for name in _UNIT_OPTIONS if name in wanted}
+    if not units or not isinstance(tokenizer, SubwordTokenizer):
+        return tokenizer
+    return tokenizer.with_options(**units)
 
 
 def _take_embedding(model: TextModel, name: str, tokenizer: Tokenizer) -> None:

@@ -31,7 +31,7 @@ class ModelSection:
         architecture: a registered name, built with fresh weights.
         overrides: of the architecture, by slot: ``encoder = {num_layers = 4}``.
         tokenizer: of an architecture: name, directory or hub id of a model, or a directory with a
-            ``tokenizer.json``.
+            ``tokenizer.json``. Architectures over bytes, characters or words have their own.
         new_vocabulary: instead of a tokenizer: learn one from the rows, with so many pieces.
         embedding_from: name, directory or hub id of a model whose token vectors an architecture
             begins with; its tokenizer is then the default.
@@ -66,13 +66,10 @@ class ModelSection:
                 f"embedding_from={self.embedding_from!r} has a vocabulary, so that none is learned;"
                 " remove new_vocabulary"
             )
-        wanted = given if self.embedding_from is None else 1
-        if self.architecture is not None and wanted != 1:
+        if given > 1:
             raise ConfigError(
-                f"architecture={self.architecture!r} needs a tokenizer, tokenizer="
-                f"{self.tokenizer!r} and new_vocabulary={self.new_vocabulary}; set tokenizer to a "
-                "directory with a tokenizer.json or to a model that has one, or set "
-                "new_vocabulary=8192 to learn one from the rows"
+                f"tokenizer={self.tokenizer!r} and new_vocabulary={self.new_vocabulary}; give one "
+                "of them: a tokenizer that there is, or pieces to learn from the rows"
             )
         if self.start is not None and (self.overrides or given or self.embedding_from):
             raise ConfigError(

@@ -18,6 +18,7 @@ from textzoo.recipes import prepare, run_recipe
 from textzoo.recipes.models import make_model
 from textzoo.recipes.objectives import TYPES
 from textzoo.recipes.recipe import ModelSection
+from textzoo.registry import get_config
 from textzoo.trainers.metrics import read_metrics
 from textzoo.trainers.trainer import Trainer
 
@@ -253,6 +254,27 @@ def test_a_fresh_model_begins_with_the_token_vectors_of_another(tiny):
         make_model(dataclasses.replace(section, overrides={}))
     with pytest.raises(ConfigError, match="the tokens of that model are others"):
         make_model(dataclasses.replace(section, tokenizer="static_english_small"))
+
+
+def test_an_architecture_over_bytes_brings_its_tokenizer():
+    bundle = make_model(ModelSection(architecture="byte_bert_tiny", max_length=12))
+    assert type(bundle.tokenizer).__name__ == "ByteTokenizer"
+    assert bundle.tokenizer(["a long text that is cut"]).lengths.tolist() == [12]
+    assert bundle.model.config.embedding == get_config("byte_bert_tiny").embedding
+    with pytest.raises(ConfigError, match="needs a tokenizer; set model.tokenizer"):
+        make_model(ModelSection(architecture="bert_tiny_uncased"))
+
+
+def test_pieces_get_the_units_that_an_architecture_reads(tiny):
+    section = ModelSection(
+        architecture="charbert_tiny", tokenizer=tiny,
+        overrides={"encoder": {"num_layers": 1}},
+    )  # fmt: skip
+    bundle = make_model(section)
+    tokenized = bundle.tokenizer(["a cat"])
+    assert tokenized.units is not None
+    assert [len(tokenized.units_of(token)) for token in range(2)] == [1, 3]
+    assert bundle.model.config.tokenizer.options["units"] == "characters"
 
 
 def test_a_tokenizer_that_was_learned_is_kept(tmp_path):
