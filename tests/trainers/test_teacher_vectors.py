@@ -51,7 +51,7 @@ def test_no_texts_are_refused(tmp_path):
 def test_a_token_alone_stands_between_the_special_tokens():
     class Special:
         def __call__(self, texts):
-            return SimpleNamespace(ids=np.array([1, 2], np.int32))
+            return SimpleNamespace(ids=np.array([1, 2], np.int32), units=None)
 
     config = ModelConfig(
         embedding=Part("SubwordEmbedding", vocab_size=9, width=4), pooling=Part("MeanPooling")

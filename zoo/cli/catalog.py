@@ -52,12 +52,14 @@ def list_models(
     # A narrow terminal shows less rather than everything in columns of three letters.
     is_wide = console.width >= _WIDE
     table = Table(show_edge=False, pad_edge=False)
-    table.add_column("model", no_wrap=True)
-    table.add_column("weights", no_wrap=True)
+    # Only the last column gives way: half a name cannot be typed.
+    longest = max(len(spec.name) for spec in specs)
+    table.add_column("model", no_wrap=True, min_width=longest)
+    table.add_column("weights", no_wrap=True, min_width=7)
     for title in ("parameters", "vector", "tokens"):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
     if is_wide:
-        table.add_column("reads", no_wrap=True)
+        table.add_column("reads", no_wrap=True, min_width=max(len(spec.kind) for spec in specs))
         table.add_column("what it is", overflow="ellipsis", no_wrap=True)
     for spec in specs:
         weights = "[dim]-[/]" if spec.weights is None else f"[green]{where(spec.weights)}[/]"
