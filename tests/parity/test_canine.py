@@ -1,5 +1,6 @@
 """CANINE against transformers itself: random models, every length, and the published sizes."""
 
+import inspect
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import textzoo
 from textzoo.checkpoints.conversion import FAMILIES
 from textzoo.checkpoints.transformers_layout import read_transformers
 from textzoo.modules import TextBatch
+from textzoo.modules.embeddings.canine import CodePointHashEmbedding
 from textzoo.registry import get_config
 
 torch = pytest.importorskip("torch")
@@ -59,7 +61,10 @@ def test_presets_are_what_published_checkpoints_convert_to():
     config = transformers.CanineConfig()
     theirs, ours = FAMILIES["canine"].config(config.to_dict()), get_config("canine_s")
     assert get_config("canine_c") == ours
-    assert theirs.embedding.options == {**ours.embedding.options, "num_hashes": 8}
+    defaults = {"num_rows": 16_384, "num_hashes": 8}  # of the embedding, left out of the preset
+    assert theirs.embedding.options == {**defaults, **ours.embedding.options}
+    made = inspect.signature(CodePointHashEmbedding).parameters
+    assert {name: made[name].default for name in defaults} == defaults
     for name, value in ours.encoder.options.items():
         assert theirs.encoder.options[name] == value
     with torch.device("meta"):
