@@ -63,7 +63,7 @@ def test_presets_are_what_published_checkpoints_convert_to():
     assert get_config("canine_c") == ours
     defaults = {"num_rows": 16_384, "num_hashes": 8}  # of the embedding, left out of the preset
     assert theirs.embedding.options == {**defaults, **ours.embedding.options}
-    made = inspect.signature(CodePointHashEmbedding).parameters
+    made = inspect.signature(CodePointHashEmbedding.__init__).parameters
     assert {name: made[name].default for name in defaults} == defaults
     for name, value in ours.encoder.options.items():
         assert theirs.encoder.options[name] == value
