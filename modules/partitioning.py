@@ -3,8 +3,9 @@
 import math
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
 _ROW_AXES = ("data", "fsdp")
 
@@ -36,6 +37,11 @@ def whole_rows(table: Shaped[Array, "V D"]) -> Shaped[Array, "V D"]:
     model = mesh.shape.get("model", 1)
     axis = "model" if model > 1 and table.shape[0] % model == 0 else None
     return jax.lax.with_sharding_constraint(table, PartitionSpec(axis, None))
+
+
+def take_rows(table: Float[Array, "V D"], rows: Int[Array, "*B"]) -> Float[Array, "*B D"]:
+    """Rows of a table that may be split over devices; they must be in it."""
+    return jnp.take(whole_rows(table), rows, axis=0, mode="clip")
 
 
 def whole_parameter(value: Shaped[Array, "..."]) -> Shaped[Array, "..."]:

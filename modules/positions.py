@@ -6,7 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from textzoo.modules.parameters import as_dtype, logical_axes, truncated_normal
-from textzoo.modules.partitioning import whole_rows
+from textzoo.modules.partitioning import take_rows
 from textzoo.modules.types import Hidden
 
 POSITIONS = ("none", "sinusoidal", "learned")
@@ -79,5 +79,5 @@ class AbsolutePositions(nnx.Module):
             positions = jnp.arange(length, dtype=jnp.int32)[None]
         if self.table is None:
             return x + sinusoidal_positions(positions, self.width).astype(x.dtype)
-        rows = jnp.take(whole_rows(self.table[...]), positions, axis=0, mode="clip")
+        rows = take_rows(self.table[...], positions)
         return x + rows.astype(x.dtype)

@@ -1,19 +1,17 @@
 """CANINE's vectors of code points: parts of several small tables, chosen by hashes."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
-from textzoo.modules.embeddings.rows import ComputedRows, check_sizes, product, take_rows
+from textzoo.modules.embeddings.rows import ConcatenatedRows, check_sizes
 from textzoo.modules.parameters import DtypeName, as_dtype, logical_axes, truncated_normal
 
 PRIMES = (31, 43, 59, 61, 73, 97, 103, 113)
 """Of the hashes, in their order."""
 
 
-class CodePointHashEmbedding(ComputedRows):
+class CodePointHashEmbedding(ConcatenatedRows):
     """``e(p) = [E_1[h_1(p)]; ...; E_k[h_k(p)]]`` with ``h_j(p) = (p + 1) prime_j mod n``.
 
     The multi-hash embedding of CANINE (Clark et al. 2022, "CANINE: Pre-training an Efficient
@@ -69,31 +67,7 @@ class CodePointHashEmbedding(ComputedRows):
             for _ in range(num_hashes)
         )
 
-    def hashes(self, ids: Int[Array, "*B"]) -> Int[Array, "*B K"]:
+    def codes(self, ids: Int[Array, "*B"]) -> Int[Array, "*B K"]:
         """The row of each table that each id has."""
         primes = jnp.asarray(PRIMES[: len(self.tables)], jnp.int32)
         return (ids.astype(jnp.int32)[..., None] + 1) * primes % self.num_rows
-
-    def rows(self, ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
-        """The parts of each id, side by side."""
-        hashes = self.hashes(ids)
-        parts = [take_rows(table[...], hashes[..., j]) for j, table in enumerate(self.tables)]
-        joined = jnp.concatenate(parts, axis=-1)
-        return joined.astype(self.dtype or joined.dtype)
-
-    def attend(
-        self, states: Float[Array, "*B D"], *, dtype: Any = jnp.float32
-    ) -> Float[Array, "*B V"]:
-        """Scores every id: a tied output layer, float32, whose products are only n wide.
-
-        Args:
-            states: what is compared with the vectors.
-            dtype: of the factors; their sums are float32 in any case.
-        """
-        hashes = self.hashes(jnp.arange(self.vocab_size, dtype=jnp.int32))
-        parts = jnp.split(states.astype(dtype), len(self.tables), axis=-1)
-        scores = jnp.float32(0)
-        for j, (part, table) in enumerate(zip(parts, self.tables, strict=True)):
-            scored = product(part, table[...].astype(dtype).T)
-            scores = scores + jnp.take(scored, hashes[:, j], axis=-1, mode="clip")
-        return scores

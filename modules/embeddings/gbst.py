@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from textzoo.modules.convolution import Convolution
-from textzoo.modules.embeddings.rows import check_sizes, take_rows
+from textzoo.modules.embeddings.rows import check_sizes
 from textzoo.modules.parameters import (
     DtypeName,
     as_dtype,
@@ -16,7 +16,7 @@ from textzoo.modules.parameters import (
     logical_axes,
     truncated_normal,
 )
-from textzoo.modules.partitioning import keep_rows_apart, whole_parameter
+from textzoo.modules.partitioning import keep_rows_apart, take_rows, whole_parameter
 from textzoo.modules.types import Hidden, TextBatch
 
 CONVOLUTIONS = ("full", "depthwise", "none")

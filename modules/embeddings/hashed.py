@@ -4,8 +4,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, UInt32
 
-from textzoo.modules.embeddings.rows import ComputedRows, check_sizes, take_rows
+from textzoo.modules.embeddings.rows import ComputedRows, check_sizes
 from textzoo.modules.parameters import DtypeName, as_dtype, logical_axes, truncated_normal
+from textzoo.modules.partitioning import take_rows
 
 _STEP = 0x9E3779B9  # 2 ** 32 over the golden ratio: multiples of it are far from each other
 

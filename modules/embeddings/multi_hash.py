@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from textzoo.modules.embeddings.rows import check_sizes, take_rows
+from textzoo.modules.embeddings.rows import check_sizes
 from textzoo.modules.parameters import DtypeName, as_dtype, layer_norm, linear, logical_axes
+from textzoo.modules.partitioning import take_rows
 from textzoo.modules.types import Hidden, TextBatch
 
 _HASHES = 4  # words of a 128-bit hash

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from textzoo.modules.embeddings.rows import ComputedRows, check_sizes, take_rows
+from textzoo.modules.embeddings.rows import ComputedRows, check_sizes
 from textzoo.modules.parameters import DtypeName, as_dtype, logical_axes, truncated_normal
+from textzoo.modules.partitioning import take_rows
 
 _OPERATIONS = ("multiply", "add", "concatenate")
 

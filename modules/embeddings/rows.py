@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from textzoo.modules.partitioning import whole_rows
+from textzoo.modules.partitioning import take_rows
 from textzoo.modules.types import Hidden, TextBatch
 
 
@@ -50,9 +50,43 @@ class ComputedRows(nnx.Module):
         return product(states.astype(dtype), table.astype(dtype).T)
 
 
-def take_rows(table: Float[Array, "V D"], ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
-    """Rows of a table that may be split over devices; the ids must be in it."""
-    return jnp.take(whole_rows(table), ids, axis=0, mode="clip")
+class ConcatenatedRows(ComputedRows):
+    """Rows in several parts, side by side, each from a small table of its own.
+
+    Attributes:
+        tables: of the parts; their widths add up to D.
+    """
+
+    tables: nnx.List
+
+    def codes(self, ids: Int[Array, "*B"]) -> Int[Array, "*B N"]:
+        """The row that each id has in each table."""
+        raise NotImplementedError
+
+    def rows(self, ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
+        """The parts of each id, side by side."""
+        codes = self.codes(ids)
+        parts = [take_rows(table[...], codes[..., j]) for j, table in enumerate(self.tables)]
+        joined = jnp.concatenate(parts, axis=-1)
+        return joined.astype(self.dtype or joined.dtype)
+
+    def attend(
+        self, states: Float[Array, "*B D"], *, dtype: Any = jnp.float32
+    ) -> Float[Array, "*B V"]:
+        """Scores every id: a tied output layer, float32, whose products are as wide as a table.
+
+        Args:
+            states: what is compared with the rows.
+            dtype: of the factors; their sums are float32 in any case.
+        """
+        codes = self.codes(jnp.arange(self.vocab_size, dtype=jnp.int32))
+        scores, start = jnp.float32(0), 0
+        for j, table in enumerate(self.tables):
+            part = states[..., start : start + table.shape[1]].astype(dtype)
+            scored = product(part, table[...].astype(dtype).T)
+            scores = scores + jnp.take(scored, codes[:, j], axis=-1, mode="clip")
+            start += table.shape[1]
+        return scores
 
 
 def product(x: Float[Array, "*B D"], y: Float[Array, "D V"]) -> Float[Array, "*B V"]:

@@ -5,9 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
-from textzoo.modules.embeddings.rows import ComputedRows, check_sizes, product, take_rows
+from textzoo.modules.embeddings.rows import ConcatenatedRows, check_sizes
 from textzoo.modules.parameters import DtypeName, as_dtype, logical_axes
 from textzoo.modules.types import AnyArray
 
@@ -16,7 +16,7 @@ class SubspaceAssignment(nnx.Variable):
     """Which row of each part a token has: saved with the model, never trained."""
 
 
-class SubspaceEmbedding(ComputedRows):
+class SubspaceEmbedding(ConcatenatedRows):
     """``e(p) = [E_1[c_1(p)]; ...; E_f[c_f(p)]]`` (Jaiswal and Liu 2023).
 
     "Lightweight Adaptation of Neural Language Models via Subspace Embedding", CIKM. Each part has
@@ -117,31 +117,6 @@ class SubspaceEmbedding(ComputedRows):
         if self.assignment is not None:
             return jnp.take(self.assignment[...], ids, axis=0, mode="clip")
         return self._digits(ids)
-
-    def rows(self, ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
-        """The parts of each id, side by side."""
-        codes = self.codes(ids)
-        parts = [take_rows(table[...], codes[..., j]) for j, table in enumerate(self.tables)]
-        joined = jnp.concatenate(parts, axis=-1)
-        return joined.astype(self.dtype or joined.dtype)
-
-    def attend(
-        self, states: Float[Array, "*B D"], *, dtype: Any = jnp.float32
-    ) -> Float[Array, "*B V"]:
-        """Scores every token: a tied output layer, float32, whose products are only n wide.
-
-        Args:
-            states: what is compared with the vectors.
-            dtype: of the factors; their sums are float32 in any case.
-        """
-        codes = self.codes(jnp.arange(self.vocab_size, dtype=jnp.int32))
-        scores, start = jnp.float32(0), 0
-        for j, table in enumerate(self.tables):
-            part = states[..., start : start + table.shape[1]].astype(dtype)
-            scored = product(part, table[...].astype(dtype).T)
-            scores = scores + jnp.take(scored, codes[:, j], axis=-1, mode="clip")
-            start += table.shape[1]
-        return scores
 
     def _digits(self, ids: Any) -> Any:
         digits = [ids // self.num_rows**j % self.num_rows for j in range(len(self.tables))]

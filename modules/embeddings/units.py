@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from textzoo.modules.embeddings.rows import take_rows
+from textzoo.modules.partitioning import take_rows
 from textzoo.modules.types import TextBatch
 
 

@@ -1,7 +1,6 @@
 """CANINE's encoder: characters into fewer molecules, a deep stack over these, and back."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from textzoo.modules.dropout import Dropout
-from textzoo.modules.encoders.transformer import TransformerLayer
+from textzoo.modules.encoders.transformer import TransformerLayer, states_of
 from textzoo.modules.functional import activation as get_activation
 from textzoo.modules.parameters import (
     DtypeName,
@@ -18,7 +17,7 @@ from textzoo.modules.parameters import (
     logical_axes,
     truncated_normal,
 )
-from textzoo.modules.partitioning import keep_rows_apart, whole_parameter, whole_rows
+from textzoo.modules.partitioning import keep_rows_apart, take_rows, whole_parameter
 from textzoo.modules.rematerialization import check_remat, run_layer
 from textzoo.modules.types import Hidden
 from textzoo.modules.windows import cut_windows
@@ -218,12 +217,12 @@ class CanineEncoder(nnx.Module):
         x = jnp.pad(hidden.states, ((0, 0), (0, extra), (0, 0)))
         x = jnp.where(mask[..., None], x, self.padding_vector[...].astype(x.dtype))
         places = jnp.arange(mask.shape[1], dtype=jnp.int32)
-        x = x + _rows_of(self.position_table[...], places).astype(x.dtype)
+        x = x + take_rows(self.position_table[...], places).astype(x.dtype)
         if self.type_table is not None:
             types = jnp.zeros((1, 1), jnp.int32)
             if hidden.type_ids is not None:
                 types = jnp.pad(hidden.type_ids, ((0, 0), (0, extra))) * mask
-            x = x + _rows_of(self.type_table[...], types).astype(x.dtype)
+            x = x + take_rows(self.type_table[...], types).astype(x.dtype)
         x = self.dropout(self.input_norm(x), rngs=rngs)
         window = min(self.local_window, mask.shape[1])
         in_windows = cut_windows(x, window, window).reshape(-1, window, x.shape[-1])
@@ -236,7 +235,7 @@ class CanineEncoder(nnx.Module):
         self, layer: TransformerLayer, x: Array, allowed: Bool[Array, "B 1 1 M"],
         rngs: nnx.Rngs | None,
     ) -> Float[Array, "B M D"]:  # fmt: skip
-        states = functools.partial(_states_of, layer)
+        states = functools.partial(states_of, layer)
         return run_layer(states, x, remat=self.remat, rngs=rngs, allowed=allowed)
 
 
@@ -276,11 +275,3 @@ class StridedConvolution(nnx.Module):
             padding=((self.before, self.behind),), dimension_numbers=("NWC", "WIO", "NWC"),
         )  # fmt: skip
         return self._activation(y + self.bias[...].astype(y.dtype))
-
-
-def _rows_of(table: Float[Array, "V D"], rows: Array) -> Array:
-    return jnp.take(whole_rows(table), rows, axis=0, mode="clip")
-
-
-def _states_of(layer: TransformerLayer, x: Array, **options: Any) -> Float[Array, "B M D"]:
-    return layer(x, **options)[0]

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from textzoo.modules.convolution import Convolution
-from textzoo.modules.encoders.transformer import TransformerEncoder, TransformerLayer, allowed_keys
+from textzoo.modules.encoders.transformer import TransformerEncoder, allowed_keys, states_of
 from textzoo.modules.parameters import layer_norm, linear
 from textzoo.modules.partitioning import keep_rows_apart
 from textzoo.modules.rematerialization import run_layer
@@ -132,7 +132,7 @@ class CharBertEncoder(TransformerEncoder):
             with jax.named_scope(f"layer_{index}"):
                 t, c = (
                     run_layer(
-                        functools.partial(_states, layer), x, remat=self.remat, rngs=rngs,
+                        functools.partial(states_of, layer), x, remat=self.remat, rngs=rngs,
                         allowed=allowed,
                     )
                     for x in (tokens, characters)
@@ -160,7 +160,3 @@ class CharBertEncoder(TransformerEncoder):
         if self.outputs == "mean":
             return (tokens + characters) / 2
         return tokens if self.outputs == "tokens" else characters
-
-
-def _states(layer: TransformerLayer, x: Array, **options: Any) -> Array:
-    return layer(x, **options)[0]

@@ -21,7 +21,7 @@ from textzoo.modules.parameters import (
     logical_axes,
     truncated_normal,
 )
-from textzoo.modules.partitioning import keep_rows_apart, whole_rows
+from textzoo.modules.partitioning import keep_rows_apart, take_rows
 from textzoo.modules.types import Hidden
 
 _REMAT_POLICIES = {
@@ -319,10 +319,10 @@ class TransformerEncoder(nnx.Module):
         x = hidden.states
         if self.position_table is not None:
             rows = positions + self.position_offset
-            x = x + _rows_of(self.position_table[...], rows).astype(x.dtype)
+            x = x + take_rows(self.position_table[...], rows).astype(x.dtype)
         if self.type_table is not None:
             types = jnp.zeros((1, 1), jnp.int32) if hidden.type_ids is None else hidden.type_ids
-            x = x + _rows_of(self.type_table[...], types).astype(x.dtype)
+            x = x + take_rows(self.type_table[...], types).astype(x.dtype)
         if self.input_norm is not None:
             x = self.input_norm(x)
         x = self.dropout(x, rngs=rngs)
@@ -336,16 +336,19 @@ class TransformerEncoder(nnx.Module):
         return jnp.transpose(table[buckets].astype(jnp.float32), (2, 0, 1))[None]
 
 
-def _rows_of(table: Array, rows: Array) -> Array:
-    return jnp.take(whole_rows(table), rows, axis=0, mode="clip")
-
-
 def _run_layer(
     layer: TransformerLayer, x: Array, allowed: Array, key: Array | None, **options: Any
 ) -> tuple[Array, Array | None]:
     """A layer with a dropout key of its own, so that computing it again draws the same numbers."""
     rngs = None if key is None else nnx.Rngs(dropout=key)
     return layer(x, allowed, rngs=rngs, **options)
+
+
+def states_of(
+    layer: TransformerLayer, x: Float[Array, "B L D"], **options: Any
+) -> Float[Array, "B L D"]:
+    """What a layer makes of its input, without its attention."""
+    return layer(x, **options)[0]
 
 
 def allowed_keys(hidden: Hidden) -> Bool[Array, "B 1 #L L"]:

@@ -230,9 +230,15 @@ def ragged_sources(
     Returns:
         Indices of all elements, and where each stretch begins among them, with the total.
     """
+    starts = starts_of(lengths)
+    return np.repeat(first - starts[:-1], lengths) + np.arange(starts[-1]), starts
+
+
+def starts_of(lengths: Int[np.ndarray, "N"]) -> Int[np.ndarray, "N1"]:
+    """Where stretches begin that stand one after the other, and their total at the end."""
     starts = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=starts[1:])
-    return np.repeat(first - starts[:-1], lengths) + np.arange(starts[-1]), starts
+    return starts
 
 
 def _joined_starts(parts: Sequence[np.ndarray]) -> np.ndarray:

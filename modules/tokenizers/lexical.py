@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from textzoo.modules.tokenizers.base import Tokenized, check_texts
+from textzoo.modules.tokenizers.base import Tokenized
 from textzoo.modules.tokenizers.murmur import hash_number, hash_string
-from textzoo.modules.tokenizers.word_spans import find_words, pieces
+from textzoo.modules.tokenizers.word_spans import find_words, in_pieces
 
 _FIRST_SEED = 8  # of the first feature; those of the others follow (spaCy's tok2vec)
 _LONG = 100  # from so many characters on, a shape says only that
@@ -132,10 +132,7 @@ class LexicalTokenizer:
             TypeError: an item is not a string.
             ValueError: a string has a lone surrogate.
         """
-        texts = list(texts)
-        check_texts(texts)
-        parts = [self._tokenize(piece, return_offsets) for piece in pieces(texts)]
-        return Tokenized.concatenate(parts) if parts else self._tokenize([], return_offsets)
+        return in_pieces(texts, lambda piece: self._tokenize(piece, return_offsets))
 
     def _tokenize(self, texts: list[str], return_offsets: bool) -> Tokenized:
         spans = find_words(texts, max_words=self.max_length)

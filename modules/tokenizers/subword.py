@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import tokenizers
 
-from textzoo.modules.tokenizers.base import Tokenized, check_texts
+from textzoo.modules.tokenizers.base import Tokenized
 from textzoo.modules.tokenizers.offsets import tidy_offsets
 from textzoo.modules.tokenizers.subword_units import piece_units
 from textzoo.modules.tokenizers.units import UnitVocabulary, unit_sizes
-from textzoo.modules.tokenizers.word_spans import pieces
+from textzoo.modules.tokenizers.word_spans import in_pieces
 
 FILE_NAME = "tokenizer.json"
 
@@ -167,12 +167,10 @@ class SubwordTokenizer:
             TypeError: an item is not a string.
             ValueError: a string has a lone surrogate.
         """
-        texts = list(texts)
-        check_texts(texts)
-        wanted = (return_offsets, return_words)
-        cut = pieces(texts, max_texts=_PIECE_TEXTS, max_characters=_PIECE_CHARACTERS)
-        parts = [self._tokenize(piece, *wanted) for piece in cut]
-        tokenized = Tokenized.concatenate(parts) if parts else self._tokenize([], *wanted)
+        tokenized = in_pieces(
+            texts, lambda piece: self._tokenize(piece, return_offsets, return_words),
+            max_texts=_PIECE_TEXTS, max_characters=_PIECE_CHARACTERS,
+        )  # fmt: skip
         if self._unit_table is None:
             return tokenized
         return tokenized.with_units(*self._unit_table, unit_sizes(self.max_units), of=tokenized.ids)

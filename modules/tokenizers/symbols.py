@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from jaxtyping import Bool, Int, UInt32
 
-from textzoo.modules.tokenizers.base import Tokenized, check_texts
+from textzoo.modules.tokenizers.base import Tokenized, check_texts, ragged_sources, starts_of
 
 # No white space has a larger code point; a test looks at all of them.
 _SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], np.uint32)
@@ -78,9 +78,9 @@ class SymbolTokenizer:
         # shows that there are any.
         symbols = self.symbols([text[: room + 1] for text in texts])
         kept = np.minimum(symbols.counts, room)
-        starts = _starts_of(kept + len(before) + len(after))
-        source = np.repeat(_starts_of(symbols.counts)[:-1], kept) + _count_up(kept)
-        place = np.repeat(starts[:-1] + len(before), kept) + _count_up(kept)
+        starts = starts_of(kept + len(before) + len(after))
+        source, _ = ragged_sources(starts_of(symbols.counts)[:-1], kept)
+        place, _ = ragged_sources(starts[:-1] + len(before), kept)
         ids = np.empty(int(starts[-1]), np.int32)
         ids[place] = symbols.ids[source]
         for index, special in enumerate(before):
@@ -124,14 +124,3 @@ def is_white_space(codes: UInt32[np.ndarray, "T"]) -> Bool[np.ndarray, "T"]:
 def code_points(texts: list[str]) -> UInt32[np.ndarray, "T"]:
     """The code points of texts, one text after the other."""
     return np.frombuffer("".join(texts).encode("utf-32-le"), np.dtype("<u4"))
-
-
-def _starts_of(lengths: np.ndarray) -> np.ndarray:
-    starts = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=starts[1:])
-    return starts
-
-
-def _count_up(lengths: np.ndarray) -> np.ndarray:
-    """``0, 1, ..., n - 1`` for each n, one after the other."""
-    return np.arange(int(lengths.sum())) - np.repeat(_starts_of(lengths)[:-1], lengths)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from jaxtyping import Bool, Int, Integer, Shaped
 
-from textzoo.modules.tokenizers.base import ragged_sources
+from textzoo.modules.tokenizers.base import Tokenized, check_texts, ragged_sources
 
 SPLITS = ("words", "spaces")
 """How a text is cut: at everything that is no letter, digit or mark; or at white space alone."""
@@ -90,9 +90,7 @@ def find_words(
     )  # fmt: skip
 
 
-def pieces(
-    texts: list[str], *, max_texts: int = _PIECE_TEXTS, max_characters: int = _PIECE_CHARACTERS
-) -> Iterator[list[str]]:
+def _pieces(texts: list[str], *, max_texts: int, max_characters: int) -> Iterator[list[str]]:
     """Cuts a list into shorter ones whose texts are not too long together."""
     start = characters = 0
     for index, text in enumerate(texts):
@@ -103,6 +101,29 @@ def pieces(
         characters += len(text)
     if start < len(texts):
         yield texts[start:]
+
+
+def in_pieces(
+    texts: Sequence[str], tokenize: Callable[[list[str]], Tokenized],
+    *, max_texts: int = _PIECE_TEXTS, max_characters: int = _PIECE_CHARACTERS,
+) -> Tokenized:  # fmt: skip
+    """Tokenizes texts some at a time, after a look at whether they are texts.
+
+    Args:
+        texts: what to tokenize.
+        tokenize: valid texts to tokens; also called when there are none.
+        max_texts: of a call.
+        max_characters: of a call, in all its texts.
+
+    Raises:
+        TypeError: an item is not a string.
+        ValueError: a string has a lone surrogate.
+    """
+    texts = list(texts)
+    check_texts(texts)
+    cut = _pieces(texts, max_texts=max_texts, max_characters=max_characters)
+    parts = [tokenize(piece) for piece in cut]
+    return Tokenized.concatenate(parts) if parts else tokenize([])
 
 
 def _runs(

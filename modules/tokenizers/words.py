@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt64
 
-from textzoo.modules.tokenizers.base import Tokenized, check_texts, ragged_sources
+from textzoo.modules.tokenizers.base import Tokenized, ragged_sources
 from textzoo.modules.tokenizers.units import UnitVocabulary, unit_sizes
-from textzoo.modules.tokenizers.word_spans import SPLITS, WordSpans, find_words, pieces
+from textzoo.modules.tokenizers.word_spans import SPLITS, WordSpans, find_words, in_pieces
 
 _BEGINS, _ENDS, _WORDS = 1, 2, 4  # Ids; 0 stands under padding, 3 is that of a masked word.
 _MULTIPLIER = 0x9E3779B97F4A7C15  # Odd, so that powers of it lose nothing modulo 2^64.
@@ -100,10 +100,7 @@ class WordTokenizer:
             TypeError: an item is not a string.
             ValueError: a string has a lone surrogate.
         """
-        texts = list(texts)
-        check_texts(texts)
-        parts = [self._tokenize(piece, return_offsets) for piece in pieces(texts)]
-        return Tokenized.concatenate(parts) if parts else self._tokenize([], return_offsets)
+        return in_pieces(texts, lambda piece: self._tokenize(piece, return_offsets))
 
     def _tokenize(self, texts: list[str], return_offsets: bool) -> Tokenized:
         special = 2 * self.add_special_tokens

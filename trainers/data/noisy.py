@@ -40,11 +40,7 @@ class NoisyTexts(Source):
                 raise ConfigError(f"columns has {column!r}; {closest(column, known)}")
         if isinstance(columns, str) or not columns:
             raise ConfigError(f"columns={columns!r}; name some text columns, e.g. ('text',)")
-        if copies < 1 + keep_clean:
-            raise ConfigError(
-                f"copies={copies} with keep_clean={keep_clean}; use {1 + keep_clean} or more, so "
-                "that a copy has mistakes"
-            )
+        check_copies(copies, keep_clean=keep_clean)
         self._source = source
         self._copies = copies
         # Columns have mistakes of their own: equal texts of one row do not stay equal.
@@ -75,3 +71,12 @@ class NoisyTexts(Source):
     def reports(self) -> tuple[SourceReport, ...]:
         """The report of every file that the source is made of."""
         return self._source.reports()
+
+
+def check_copies(copies: int, *, keep_clean: bool) -> None:
+    """Raises :class:`ConfigError` where no copy of a row would have mistakes."""
+    if copies < 1 + keep_clean:
+        raise ConfigError(
+            f"copies={copies} with keep_clean={keep_clean}; use {1 + keep_clean} or more, so that "
+            "a copy has mistakes"
+        )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from textzoo.errors import ConfigError, closest
 from textzoo.noise import EDITS, CharacterNoise, MisspellingNoise, Noise, read_misspellings
 from textzoo.trainers.data import NoisyTexts, Source
+from textzoo.trainers.data.noisy import check_copies
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +35,7 @@ class NoiseSection:
 
     def __post_init__(self) -> None:
         CharacterNoise(rate=self.rate, edits=self.edits, seed=self.seed)  # refused now
-        if self.copies < 1 + self.keep_clean:
-            raise ConfigError(
-                f"copies={self.copies} with keep_clean={self.keep_clean}; use "
-                f"{1 + self.keep_clean} or more, so that a copy has mistakes"
-            )
+        check_copies(self.copies, keep_clean=self.keep_clean)
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Raises :class:`ConfigError` for a column that is no text column."""

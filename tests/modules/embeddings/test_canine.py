@@ -29,11 +29,11 @@ def test_hashes_of_every_code_point_are_those_of_python_s_integers():
     embedding = make(num_rows=16_384)
     codes = [0, 1, 0x20, 0xE000, 0x1F600, 0x10FFFF]
     expected = [[(code + 1) * prime % 16_384 for prime in PRIMES] for code in codes]
-    np.testing.assert_array_equal(embedding.hashes(jnp.asarray(codes)), expected)
+    np.testing.assert_array_equal(embedding.codes(jnp.asarray(codes)), expected)
 
 
 def test_code_points_share_all_rows_or_none_when_no_prime_divides_the_number_of_rows():
-    hashes = np.asarray(make(num_rows=16_384).hashes(jnp.arange(2**16)))
+    hashes = np.asarray(make(num_rows=16_384).codes(jnp.arange(2**16)))
     np.testing.assert_array_equal(hashes[: 2**14], hashes[2**14 : 2**15])
     assert all(len(np.unique(of_one[: 2**14])) == 2**14 for of_one in hashes.T)
 
