@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -76,6 +77,10 @@ class TextNoise:
         """
         if isinstance(texts, str):
             raise TextInputError(f"got the one text {texts!r:.40}; give a list: [text]")
+        if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+            raise TextInputError(
+                f"got {type(texts).__name__} ({texts!r:.40}), expected a list of texts"
+            )
         return [self.corrupt(text).text for text in texts]
 
     def corrupt(self, text: str) -> Corrupted:
@@ -97,7 +102,7 @@ def share_changed(noise: Noise, texts: Iterable[str]) -> float:
 
 def check_rate_and_seed(rate: float, seed: int) -> None:
     """Raises :class:`ConfigError` unless the rate is a share and the seed a natural number."""
-    if isinstance(rate, bool) or not 0 <= rate <= 1:
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate <= 1:
         raise ConfigError(f"rate={rate!r}; use a share from 0 to 1, such as 0.1")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed={seed!r}; use a whole number, 0 or more")

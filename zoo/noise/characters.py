@@ -89,7 +89,9 @@ class CharacterNoise(TextNoise):
                 raise ConfigError(f"edits has {edit!r}; {closest(edit, EDITS)}")
         if self.weights is not None:
             object.__setattr__(self, "weights", tuple(self.weights))
-            if len(self.weights) != len(self.edits) or not all(w > 0 for w in self.weights):
+            if len(self.weights) != len(self.edits) or not all(
+                0 < w < np.inf for w in self.weights
+            ):
                 raise ConfigError(
                     f"weights={self.weights} for edits={self.edits}; give one number above 0 for "
                     "each edit, or leave them out"

@@ -63,7 +63,8 @@ def _fresh(section: ModelSection, texts: Iterable[str], folder: Path | None) -> 
     config = _replaced_parts(config, section)
     longest = config.encoder.options.get("max_length")
     longest = longest if isinstance(longest, int) else None
-    is_own = not (section.new_vocabulary or section.tokenizer or section.embedding_from)
+    given = (section.new_vocabulary, section.tokenizer, section.embedding_from)
+    is_own = all(value is None for value in given)
     if section.new_vocabulary is not None:
         length = section.max_length or longest or 512
         tokenizer: Tokenizer = kept_tokenizer(folder, length) or learn_tokenizer(
@@ -72,7 +73,8 @@ def _fresh(section: ModelSection, texts: Iterable[str], folder: Path | None) -> 
     elif is_own:
         tokenizer = _own_tokenizer(config, section)
     else:
-        tokenizer = _find_tokenizer(str(section.tokenizer or section.embedding_from))
+        key = "embedding_from" if section.tokenizer is None else "tokenizer"
+        tokenizer = _find_tokenizer(str(getattr(section, key)), key)
     tokenizer = _with_units(tokenizer, config)
     has_rows = "vocab_size" in config.embedding.options and not is_own
     if has_rows and "vocab_size" not in section.overrides.get("embedding", {}):
@@ -187,8 +189,13 @@ def _config_of(model: TextModel) -> ModelConfig:
     return model.config
 
 
-def _find_tokenizer(text: str) -> Tokenizer:
-    """The tokenizer of a model, or that of a directory with nothing else in it."""
+def _find_tokenizer(text: str, key: str) -> Tokenizer:
+    """The tokenizer of a model, or that of a directory with nothing else in it.
+
+    Args:
+        text: a name or a path.
+        key: of the recipe, for messages.
+    """
     folder = Path(text).expanduser()
     if (folder / TOKENIZER_FILE).is_file() and not (folder / "config.json").is_file():
         return SubwordTokenizer.from_directory(folder)
@@ -196,7 +203,7 @@ def _find_tokenizer(text: str) -> Tokenizer:
         return load(text).tokenizer
     except TextzooError as error:
         raise ConfigError(
-            f"model.tokenizer={text!r} is neither a directory with a {TOKENIZER_FILE} nor a "
+            f"model.{key}={text!r} is neither a directory with a {TOKENIZER_FILE} nor a "
             f"model: {error}"
         ) from error
 

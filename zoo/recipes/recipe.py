@@ -66,6 +66,10 @@ class ModelSection:
                 f"embedding_from={self.embedding_from!r} has a vocabulary, so that none is learned;"
                 " remove new_vocabulary"
             )
+        if self.new_vocabulary is not None and self.new_vocabulary < 1:
+            raise ConfigError(
+                f"new_vocabulary={self.new_vocabulary}; use a number of pieces, such as 8192"
+            )
         if given > 1:
             raise ConfigError(
                 f"tokenizer={self.tokenizer!r} and new_vocabulary={self.new_vocabulary}; give one "

@@ -11,6 +11,7 @@ from textzoo.checkpoints.directory import write_directory
 from textzoo.config import Part
 from textzoo.errors import ConfigError, ResumeError, differences
 from textzoo.fingerprint import model_fingerprint
+from textzoo.inputs import as_list
 from textzoo.noise import Noise
 from textzoo.retrofitting.config import RetrofitConfig, Stage
 from textzoo.retrofitting.stages import (
@@ -85,12 +86,14 @@ def retrofit(
         on_stage: told the scores before training, and after every stage.
 
     Raises:
+        TextInputError: an item of ``texts`` is not text.
         ConfigError: the embedding has another width than the encoder takes, or fewer rows than
             the tokenizer has ids; the tokenizer's ids are not the teacher's, and there is a stage
             ``table``; there are stages for texts, and no texts; no stage is left.
         ResumeError: the directory was begun with other arguments.
     """
     directory = Path(directory)
+    texts = as_list(texts)
     stages = config.stages()
     _check_call(teacher, stages, texts)
     student = make_student(

@@ -132,11 +132,14 @@ def test_options_can_be_changed():
     [
         ({"rate": 5}, "rate=5; use a share from 0 to 1"),
         ({"rate": float("nan")}, "rate=nan"),
+        ({"rate": "0.1"}, "rate='0.1'"),
+        ({"rate": None}, "rate=None"),
         ({"seed": -1}, "seed=-1; use a whole number"),
         ({"edits": ("dorp",)}, "did you mean 'drop'"),
         ({"edits": "drop"}, "give a list"),
         ({"edits": ()}, "give a list"),
         ({"weights": (1.0,)}, "one number above 0 for each edit"),
+        ({"weights": (float("inf"),) * 5}, "one number above 0 for each edit"),
         ({"alphabet": ""}, "alphabet is empty"),
         ({"layout": "qwery"}, "did you mean 'qwerty'"),
     ],
@@ -148,7 +151,13 @@ def test_bad_options_are_refused(options, message):
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [([b"a"], "got bytes"), (["a\ud800"], "lone surrogate"), ("text", r"give a list: \[text\]")],
+    [
+        ([b"a"], "got bytes"),
+        (["a\ud800"], "lone surrogate"),
+        ("text", r"give a list: \[text\]"),
+        (b"text", "got bytes .*, expected a list of texts"),
+        (None, "got NoneType .*, expected a list of texts"),
+    ],
 )
 def test_what_is_not_text_is_refused(given, message):
     with pytest.raises(TextInputError, match=message):

@@ -103,6 +103,7 @@ def test_overrides_leave_the_data_as_it_is():
         ("data.sources=[{path = 'a', colums = 1}]", r"data\.sources\[0\] has no 'colums'"),
         ("data.teacher=[1]", r"data\.teacher is \[1\], expected text"),
         ("model.architecture=bert_tiny_uncased", "give exactly one"),
+        ("model.new_vocabulary=0", "new_vocabulary=0; use a number of pieces"),
         ("model.embedding_from=x", "go with architecture, not with start"),
         ("training.epochs=1", "give steps or epochs, and not both"),
         ("training.evaluate_every=often", 'write a number of steps, or "epoch"'),

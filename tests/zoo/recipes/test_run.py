@@ -252,6 +252,8 @@ def test_a_fresh_model_begins_with_the_token_vectors_of_another(tiny):
     assert bundle.tokenizer(["a cat"]).ids.tolist() == source.tokenizer(["a cat"]).ids.tolist()
     with pytest.raises(ConfigError, match="has another embedding than the architecture"):
         make_model(dataclasses.replace(section, overrides={}))
+    with pytest.raises(ConfigError, match="model.embedding_from='no_model' is neither"):
+        make_model(dataclasses.replace(section, embedding_from="no_model"))
     with pytest.raises(ConfigError, match="the tokens of that model are others"):
         make_model(dataclasses.replace(section, tokenizer="static_english_small"))
 

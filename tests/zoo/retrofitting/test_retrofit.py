@@ -11,7 +11,7 @@ from tiny_training import LENGTH, VOCAB_SIZE, tiny_model, word_tokenizer
 
 import textzoo
 from textzoo import Part, TextEncoder
-from textzoo.errors import ConfigError, ResumeError
+from textzoo.errors import ConfigError, ResumeError, TextInputError
 from textzoo.modules import SubwordTokenizer
 from textzoo.modules.tokenizers import Tokenized
 from textzoo.noise import CharacterNoise
@@ -218,6 +218,13 @@ def test_pieces_go_through_the_data_of_texts_by_their_numbers(teacher):
 def test_what_does_not_fit_is_refused(teacher, tmp_path, part, options, message):
     with pytest.raises(ConfigError, match=message):
         retrofit(teacher, part, tmp_path, **{"config": config(table=TABLE), **options})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("texts", [[b"a"], [None], None, b"text"])
+def test_what_is_not_text_is_refused(teacher, tmp_path, texts):
+    with pytest.raises(TextInputError, match="expected"):
+        retrofit(teacher, HASHED, tmp_path, texts=texts, config=config(joint=SHORT))
     assert not list(tmp_path.iterdir())
 
 
