@@ -109,6 +109,8 @@ def main(options: dict, result: Path) -> None:
     leaves = {str(index): leaf for index, leaf in enumerate(jax.tree.leaves(state))}
     found = {
         "losses": losses, "placed": placed, "step": int(state.step), "is_complete": is_complete,
+        "arrays_of_a_step": trainer.holder.num_arrays,
+        "split": sum(not leaf.sharding.is_fully_replicated for leaf in leaves.values()),
     }  # fmt: skip
     if jax.process_count() == 1:
         found["checksums"] = {name: list(map(int, value)) for name, value in

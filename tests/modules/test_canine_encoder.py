@@ -75,8 +75,9 @@ def wanted(rows):
                            enumerate(ends) if r in rows])  # fmt: skip
 
 
-# Without any padding, and with more than the reference had.
-@pytest.mark.parametrize(("rows", "length"), [((0,), 30), (range(6), 47)])
+# Without any padding, also where the way back looks beyond the last molecule; and with more than
+# the reference had.
+@pytest.mark.parametrize(("rows", "length"), [((0,), 30), ((3,), 11), (range(6), 47)])
 def test_states_equal_those_of_transformers_whatever_the_padding(bundle, rows, length):
     batch = batch_of(list(rows), length)
     states = np.asarray(compiled(bundle.model)(batch).hidden.states)

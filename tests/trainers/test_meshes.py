@@ -94,6 +94,10 @@ def test_parameters_and_moments_are_really_split(run):
     for name in ("model.embedding.table", "model.encoder.layers.0.feed_forward.up.kernel",
                  "model.encoder.layers.0.attention.qkv.kernel", "adam_mu"):  # fmt: skip
         assert placed[name]["bytes"] == [placed[name]["total"] // 8] * 8, name
+    # Only what is whole everywhere travels as one, a vector of float32 and one of int32.
+    fsdp = run("contrastive", "fsdp")
+    assert fsdp["split"] > 10
+    assert fsdp["arrays_of_a_step"] == fsdp["split"] + 2
     mixed = run("mlm", "mixed")["placed"]
     kernel = mixed["model.encoder.layers.0.feed_forward.up.kernel"]
     assert "'fsdp', 'model'" in kernel["spec"]
