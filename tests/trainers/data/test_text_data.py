@@ -2,8 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tiny_encoder import tiny_tokenizer
 
 from textzoo.errors import ConfigError, DataError, ResumeError
@@ -133,8 +131,8 @@ def test_a_batch_that_cannot_be_read_stops_none_of_those_before_it():
         next(stream)
 
 
-@settings(max_examples=20)
-@given(stop=st.integers(0, 12), threads=st.sampled_from([0, 2]))
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("stop", range(13))
 def test_a_resumed_stream_gives_the_batches_that_would_have_come(stop, threads):
     options = {"labels": "label", "keys": True, "reading": Reading(threads=threads, ahead=3)}
     whole = take(text_data(**options).stream(), 15)
