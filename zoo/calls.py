@@ -94,14 +94,17 @@ class Call:
         """Vectors of the spans of every text that has any; each text is encoded once."""
         found: dict[int, SpanVectors] = {}
         for size, tokens, group in span_groups(texts, spans, self._tokens_per_batch):
-            kept: dict[int, np.ndarray] = {}
+            flags: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-            def launch(batch: Batch, size: int = size, kept: dict = kept) -> jax.Array:
+            def launch(batch: Batch, size: int = size, flags: dict = flags) -> jax.Array:
                 masks = []
                 for index, row in zip(batch.indices, batch.shape.rows, strict=True):
                     offsets = batch.tokenized.offsets_of(row) - len(prompt)
                     masks.append(spans[index].token_masks(offsets))
-                    kept[index] = masks[-1].any(axis=1)
+                    end = len(texts[index])
+                    if batch.tokenized.truncated[row]:
+                        end = max(0, int(offsets[:, 1].max(initial=0)))
+                    flags[index] = masks[-1].any(axis=1), spans[index].beyond(texts[index], end)
                 shape = batch.shape
                 padded = pad_masks(masks, rows=shape.size, size=size, length=shape.length)
                 return self._model.vectors(self._parameters, _pad(batch).replace(spans=padded))
@@ -111,9 +114,9 @@ class Call:
                 windows, launch, return_offsets=True, tokens_per_batch=tokens
             ):
                 for index, of_text in zip(batch.indices, vectors, strict=True):
-                    has_vector = kept.pop(index)
-                    rows = np.where(has_vector[:, None], of_text[: len(has_vector)], 0)
-                    found[index] = SpanVectors(rows, has_vector)
+                    kept, cut = flags.pop(index)
+                    rows = np.where(kept[:, None], of_text[: len(kept)], 0)
+                    found[index] = SpanVectors(rows, kept, cut, texts[index], spans[index].pieces())
         return found
 
     def _vectors(self, windows: Iterator[Window]) -> Results:

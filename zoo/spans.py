@@ -1,6 +1,7 @@
 """Character spans to token masks, and the results of calls that return more than one vector."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from textzoo.errors import TextInputError
 
 Span = tuple[int, int] | Sequence[tuple[int, int]]
 """First and past-the-end character, or a list of such pairs for a span with gaps."""
+
+Pieces = Sequence[tuple[int, int]]
+"""The pieces of a span with gaps."""
 
 # Masks [B, S, L] and their vectors are kept to about this many numbers per batch.
 _MASK_CELLS = 1 << 22
@@ -49,10 +53,22 @@ class SpanVectors:
         vectors: one per span, in the order they were given, float32 ``[S, E]``.
         kept: False where a span has no vector (zeros stand there): all of it was lost to
             truncation, or no token overlaps it.
+        cut: True where truncation took a part of the span, or all of it; a vector that is kept
+            shows the rest.
+        text: what was encoded, where there was one text.
+        spans: the pieces of each span, where there was one text.
     """
 
     vectors: Float[np.ndarray, "S E"]
     kept: Bool[np.ndarray, "S"]
+    cut: Bool[np.ndarray, "S"]
+    text: str = ""
+    spans: tuple[tuple[tuple[int, int], ...], ...] = ()
+
+    @property
+    def texts(self) -> list[str]:
+        """What each span says, its pieces joined by a space."""
+        return [" ".join(self.text[start:end] for start, end in span) for span in self.spans]
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -80,22 +96,103 @@ class SpanRanges:
         np.logical_or.at(masks, self.owner, inside)
         return masks
 
+    def beyond(self, text: str, end: int) -> Bool[np.ndarray, "S"]:
+        """Which spans have more than white space at or behind the character ``end``."""
+        lost = np.zeros(self.count, bool)
+        for (first, last), owner in zip(self.ranges.tolist(), self.owner.tolist(), strict=True):
+            if last > end and not lost[owner]:
+                lost[owner] = bool(text[max(first, end) : last].strip())
+        return lost
 
-def read_spans(texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[SpanRanges]:
+    def pieces(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """The pieces of each span."""
+        found: list[list[tuple[int, int]]] = [[] for _ in range(self.count)]
+        for (first, last), owner in zip(self.ranges.tolist(), self.owner.tolist(), strict=True):
+            found[owner].append((first, last))
+        return tuple(map(tuple, found))
+
+
+def read_spans(
+    texts: Sequence[str], spans: Sequence[Sequence[Span]], name: str = "spans"
+) -> list[SpanRanges]:
     """Checks the spans of every text.
+
+    Args:
+        texts: N texts.
+        spans: a list for each of them.
+        name: what messages call them.
 
     Raises:
         TextInputError: a span is not made of pairs, or does not lie within its text.
     """
     if isinstance(spans, str) or len(spans) != len(texts):
         raise TextInputError(
-            f"{len(spans)} lists of spans for {len(texts)} texts; give one list per text, "
-            "e.g. encode_spans(['some text'], [[(0, 4), (5, 9)]])"
+            f"{len(spans)} lists of {name} for {len(texts)} texts; give one list per text, "
+            f"e.g. encode_{name}(['some text'], [[(0, 4), (5, 9)]])"
         )
     return [
-        _read(text, of_text, f"spans[{index}]")
+        _read(text, of_text, f"{name}[{index}]")
         for index, (text, of_text) in enumerate(zip(texts, spans, strict=True))
     ]
+
+
+def check_single(texts: Sequence[str], spans: Sequence[Sequence[Span]], name: str) -> None:
+    """Checks spans that are one stretch each, with something in it.
+
+    Args:
+        texts: what they are of.
+        spans: as for :func:`read_spans`.
+        name: what messages call them, ``"phrases"``.
+
+    Raises:
+        TextInputError: one has gaps, or is empty; and as :func:`read_spans`.
+    """
+    for (index, number), pieces in _all_pieces(texts, spans, name):
+        if len(pieces) != 1:
+            raise TextInputError(
+                f"{name}[{index}][{number}] has {len(pieces)} pieces {pieces}; one of these "
+                f"{name} is one (start, end). Use encode_spans for spans with gaps"
+            )
+        _check_not_empty(pieces, f"{name}[{index}][{number}]")
+
+
+def check_pieces(texts: Sequence[str], spans: Sequence[Sequence[Span]], name: str) -> None:
+    """Checks spans of several stretches: none is empty, and no two of a span overlap.
+
+    Args:
+        texts: what they are of.
+        spans: as for :func:`read_spans`.
+        name: what messages call them, ``"propositions"``.
+
+    Raises:
+        TextInputError: see above; and as :func:`read_spans`.
+    """
+    for (index, number), pieces in _all_pieces(texts, spans, name):
+        where = f"{name}[{index}][{number}]"
+        _check_not_empty(pieces, where)
+        ordered = sorted(pieces)
+        for (start, end), (after, last) in itertools.pairwise(ordered):
+            if after < end:
+                raise TextInputError(
+                    f"{where} has pieces ({start}, {end}) and ({after}, {last}), which overlap; "
+                    f"write them as one, ({start}, {max(end, last)})"
+                )
+
+
+def _all_pieces(
+    texts: Sequence[str], spans: Sequence[Sequence[Span]], name: str
+) -> Iterator[tuple[tuple[int, int], tuple[tuple[int, int], ...]]]:
+    for index, item in enumerate(read_spans(texts, spans, name)):
+        for number, pieces in enumerate(item.pieces()):
+            yield (index, number), pieces
+
+
+def _check_not_empty(pieces: Sequence[tuple[int, int]], where: str) -> None:
+    for start, end in pieces:
+        if start == end:
+            raise TextInputError(
+                f"{where} has ({start}, {end}), which is empty; expected start < end"
+            )
 
 
 def _read(text: str, spans: Sequence[Span], where: str) -> SpanRanges:

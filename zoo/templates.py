@@ -106,8 +106,10 @@ def encode_with_template(
         [text for text, _ in filled], [[span] for _, span in filled], **options
     )
     if not found:
-        return SpanVectors(np.zeros((0, encoder.dimension), np.float32), np.zeros(0, bool))
+        none = np.zeros(0, bool)
+        return SpanVectors(np.zeros((0, encoder.dimension), np.float32), none, none)
     return SpanVectors(
         np.concatenate([item.vectors for item in found]),
         np.concatenate([item.kept for item in found]),
+        np.concatenate([item.cut for item in found]),
     )

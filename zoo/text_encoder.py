@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ from textzoo.similarity import (
     similarity_matrix,
     similarity_pairs,
 )
-from textzoo.spans import Span, SpanVectors, TokenVectors, read_spans
+from textzoo.span_encoding import SpanEncoding
+from textzoo.spans import TokenVectors
 from textzoo.text_files import read_lines
 
 # Small batches stay in a processor's caches; an accelerator needs large ones to be busy.
@@ -43,7 +44,7 @@ _TOKENS_PER_BATCH = {"cpu": 512}
 _TOKENS_PER_BATCH_ELSEWHERE = 16_384
 
 
-class TextEncoder:
+class TextEncoder(SpanEncoding):
     """A model with its tokenizer, from text to vectors.
 
     A text is cut to ``max_length`` tokens; a call in which texts were cut ends with one
@@ -178,44 +179,6 @@ class TextEncoder:
         prefix = prompting.prompt_text(self.settings, prompt)
         with self._call(show_progress, len(items)) as call:
             return call.tokens(items, prefix)
-
-    def encode_spans(
-        self,
-        texts: Sequence[str],
-        spans: Sequence[Sequence[Span]],
-        *,
-        prompt: str | None = None,
-        truncate_dim: int | None = None,
-        show_progress: bool = False,
-    ) -> list[SpanVectors]:
-        """Encodes stretches of texts in their context, by pooling the tokens that overlap them.
-
-        Args:
-            texts: N texts; each is encoded once, however many spans it has.
-            spans: for each text a list of spans, ``(start, end)`` in characters or a list of such
-                pairs for a span with gaps.
-            prompt: as for :meth:`encode`; offsets count without it.
-            truncate_dim: as for :meth:`encode`.
-            show_progress: shows a progress bar on stderr.
-
-        Returns:
-            Per text: ``vectors [S, E]``, through the model's heads, and ``kept [S]``, False for
-            spans that were lost to truncation or that no token overlaps; zeros stand there.
-
-        Raises:
-            TextInputError: a span is reversed or does not lie within its text.
-        """
-        items = as_list(texts)
-        ranges = read_spans(items, spans)
-        width = self._width(truncate_dim)
-        prefix = prompting.prompt_text(self.settings, prompt)
-        with self._call(show_progress, sum(item.count > 0 for item in ranges)) as call:
-            found = call.spans(items, ranges, prefix)
-        none = SpanVectors(np.zeros((0, self._compiled.dimension), np.float32), np.zeros(0, bool))
-        return [
-            SpanVectors(self._shorten(result.vectors, width), result.kept)
-            for result in (found.get(index, none) for index in range(len(items)))
-        ]
 
     def similarity(self, a: Any, b: Any) -> Float[np.ndarray, "N M"]:
         """Compares every item of ``a`` with every item of ``b``; larger is nearer.
