@@ -12,6 +12,7 @@ from textzoo.modules.embeddings import (
     GBSTEmbedding,
     HashedEmbedding,
     MultiHashEmbedding,
+    NGramEmbedding,
     QuotientRemainderEmbedding,
     SubspaceEmbedding,
     SubwordEmbedding,
@@ -58,6 +59,7 @@ from textzoo.modules.tokenizers import (
     ByteTokenizer,
     CodePointTokenizer,
     LexicalTokenizer,
+    NGramTokenizer,
     SubwordTokenizer,
     Tokenized,
     Tokenizer,
@@ -100,6 +102,8 @@ PARTS = (
     MeanPooling,
     MeanSqrtLengthPooling,
     MultiHashEmbedding,
+    NGramEmbedding,
+    NGramTokenizer,
     NextLevelEncoder,
     Normalize,
     PrincipalComponents,
@@ -124,6 +128,8 @@ PARTS = (
 """What a config may name in ``type``, besides what :func:`textzoo.register_module` adds."""
 
 __all__ = [
+    "NGramEmbedding",
+    "NGramTokenizer",
     "PARTS",
     "AggretrieverPooling",
     "AttentionPooling",

@@ -13,6 +13,7 @@ from textzoo.modules.embeddings.fourier import FourierEmbedding
 from textzoo.modules.embeddings.gbst import GBSTEmbedding
 from textzoo.modules.embeddings.hashed import HashedEmbedding
 from textzoo.modules.embeddings.multi_hash import MultiHashEmbedding
+from textzoo.modules.embeddings.n_grams import NGramEmbedding
 from textzoo.modules.embeddings.quotient_remainder import QuotientRemainderEmbedding
 from textzoo.modules.embeddings.subspace import SubspaceEmbedding
 from textzoo.modules.embeddings.subword import SubwordEmbedding
@@ -29,6 +30,7 @@ __all__ = [
     "GatedEmbedding",
     "HashedEmbedding",
     "MultiHashEmbedding",
+    "NGramEmbedding",
     "QuotientRemainderEmbedding",
     "SubspaceEmbedding",
     "SubwordEmbedding",

@@ -42,20 +42,21 @@ class SubwordTokenizer:
             towards ``max_length``, because they are dropped after the text was cut.
         lowercase: lower the case of texts first (sentence-transformers' ``do_lower_case``), letter
             by letter, so that offsets stay right.
-        units: ``"bytes"`` or ``"characters"`` to give each token those of its piece as units, from
-            a table by id; see :class:`UnitVocabulary` for their numbers. The sign of a piece that
-            goes on (``##``) or begins a word (a space) is none of them. A special token, the
-            unknown one too, has a unit of its own.
-        max_units: longer pieces are known by their first units alone.
-        num_characters: characters are code points modulo this.
-        mark_words: put a unit before those of a piece that begins a word.
+        units: ``"bytes"``, ``"characters"`` or ``"n_grams"`` (the set of them) to give each token
+            those of its piece as units, from a table by id; see :class:`UnitVocabulary` for their
+            numbers. The sign of a piece that goes on (``##``) or begins a word (a space) is none
+            of them. A special token, the unknown one too, has a unit of its own.
+        max_units: longer pieces are known by their first units alone; n-grams go by their length.
+        num_characters: characters are code points, and n-grams hashes, modulo this.
+        mark_words: put a unit before those of a piece that begins a word; n-grams see ``<`` there.
+        n_grams: characters of the smallest and of the largest n-gram.
     """
 
     def __init__(
         self, tokenizer: tokenizers.Tokenizer, *, max_length: int = 512,
         add_special_tokens: bool = True, drop_unknown: bool = False, lowercase: bool = False,
         units: str | None = None, max_units: int = 16, num_characters: int = 1 << 16,
-        mark_words: bool = False,
+        mark_words: bool = False, n_grams: Sequence[int] = (1, 3),
     ) -> None:  # fmt: skip
         special = tokenizer.num_special_tokens_to_add(False) if add_special_tokens else 0
         if max_length <= special:
@@ -81,10 +82,13 @@ class SubwordTokenizer:
         self.max_units = max_units
         self.num_characters = num_characters
         self.mark_words = mark_words
+        self.n_grams = _pair(n_grams)
         self.unit_vocab_size: int | None = None
         self._unit_table: tuple[np.ndarray, np.ndarray] | None = None
         if units is not None:
-            vocabulary = UnitVocabulary(kind=units, num_characters=num_characters)
+            vocabulary = UnitVocabulary(
+                kind=units, num_characters=num_characters, n_grams=self.n_grams
+            )
             self.unit_vocab_size = vocabulary.size
             unknown = _unknown_id(tokenizer)
             self._unit_table = piece_units(
@@ -101,6 +105,7 @@ class SubwordTokenizer:
         cls, directory: Path, *, max_length: int = 512, add_special_tokens: bool = True,
         drop_unknown: bool = False, lowercase: bool = False, units: str | None = None,
         max_units: int = 16, num_characters: int = 1 << 16, mark_words: bool = False,
+        n_grams: Sequence[int] = (1, 3),
     ) -> "SubwordTokenizer":  # fmt: skip
         """Reads ``tokenizer.json`` in ``directory``.
 
@@ -123,7 +128,7 @@ class SubwordTokenizer:
         return cls(
             tokenizer, max_length=max_length, add_special_tokens=add_special_tokens,
             drop_unknown=drop_unknown, lowercase=lowercase, units=units, max_units=max_units,
-            num_characters=num_characters, mark_words=mark_words,
+            num_characters=num_characters, mark_words=mark_words, n_grams=n_grams,
         )  # fmt: skip
 
     def save(self, directory: Path) -> None:
@@ -134,11 +139,13 @@ class SubwordTokenizer:
         self, *, max_length: int | None = None, add_special_tokens: bool | None = None,
         units: str | None = None, max_units: int | None = None,
         num_characters: int | None = None, mark_words: bool | None = None,
+        n_grams: Sequence[int] | None = None,
     ) -> "SubwordTokenizer":  # fmt: skip
         """A tokenizer that differs in what is given; this one is left as it is."""
         given = {
             "max_length": max_length, "add_special_tokens": add_special_tokens, "units": units,
             "max_units": max_units, "num_characters": num_characters, "mark_words": mark_words,
+            "n_grams": n_grams,
         }  # fmt: skip
         options: dict[str, Any] = {
             name: getattr(self, name) if value is None else value for name, value in given.items()
@@ -230,6 +237,12 @@ class SubwordTokenizer:
     def __repr__(self) -> str:
         kind = type(self._tokenizer.model).__name__
         return f"SubwordTokenizer({kind}, {self.vocab_size} ids, max_length={self.max_length})"
+
+
+def _pair(n_grams: Sequence[int]) -> tuple[int, int]:
+    if isinstance(n_grams, str) or len(n_grams) != 2:
+        raise ValueError(f"n_grams={n_grams!r}; give two sizes, the smallest and the largest")
+    return n_grams[0], n_grams[1]
 
 
 def _configure(tokenizer: tokenizers.Tokenizer, max_length: int) -> None:

@@ -1,4 +1,4 @@
-"""The bytes or characters of every piece of a subword vocabulary."""
+"""The bytes, characters or n-grams of every piece of a subword vocabulary."""
 
 import functools
 import re
@@ -7,6 +7,7 @@ import numpy as np
 import tokenizers
 from jaxtyping import Int
 
+from textzoo.modules.tokenizers.n_grams import piece_n_grams
 from textzoo.modules.tokenizers.units import UnitVocabulary
 
 _BYTE_PIECE = re.compile("<0x([0-9A-F]{2})>")
@@ -22,7 +23,7 @@ def piece_units(
         tokenizer: of the library.
         vocabulary: numbers of the units.
         max_units: longer pieces are cut.
-        mark_words: put a unit before the pieces that begin a word.
+        mark_words: put a unit before the pieces that begin a word, or a sign that n-grams see.
         special: ids that are no text, besides those the tokenizer knows as such.
     """
     tokens = {number: token for token, number in tokenizer.get_vocab().items()}
@@ -37,6 +38,12 @@ def piece_units(
             found.append(alone.get(number, vocabulary.special))
         elif number in tokens:
             begins, spelled = spell(tokens[number])
+            if vocabulary.kind == "n_grams":
+                found.extend(
+                    piece_n_grams(spelled, vocabulary, begins=begins and mark_words)[:max_units]
+                )
+                starts.append(len(found))
+                continue
             mark = [vocabulary.word_begins] if begins and mark_words else []
             found.extend((mark + _units(spelled, vocabulary))[:max_units])
         starts.append(len(found))

@@ -1,23 +1,25 @@
-"""Numbers of the bytes or characters that words and subword pieces are made of."""
+"""Numbers of the bytes, characters or n-grams that words and subword pieces are made of."""
 
 import dataclasses
 
 import numpy as np
 from jaxtyping import Int, Integer
 
-KINDS = ("bytes", "characters")
+KINDS = ("bytes", "characters", "n_grams")
 _BYTES = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UnitVocabulary:
-    """Bytes or characters, and seven numbers after them for what is neither.
+    """Bytes, characters or n-grams, and seven numbers after them for what is neither.
 
     Attributes:
-        kind: ``"bytes"`` of UTF-8: 0 to 255; or ``"characters"``: code points modulo
+        kind: ``"bytes"`` of UTF-8: 0 to 255; ``"characters"``: code points modulo
             ``num_characters``, so that those below it have numbers of their own, and those above
-            share them.
+            share them; or ``"n_grams"`` of characters: fastText's hash of each, modulo
+            ``num_characters``.
         num_characters: see ``kind``; bytes are 256.
+        n_grams: characters of the smallest and of the largest n-gram.
 
     Notes:
         The seven are, from ``first_special`` on: a text begins, a text ends, a word begins, a word
@@ -27,10 +29,17 @@ class UnitVocabulary:
 
     kind: str = "bytes"
     num_characters: int = 1 << 16
+    n_grams: tuple[int, int] = (1, 3)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"units={self.kind!r}; use 'bytes' or 'characters'")
+            raise ValueError(f"units={self.kind!r}; use 'bytes', 'characters' or 'n_grams'")
+        smallest, largest = self.n_grams
+        if not 1 <= smallest <= largest:
+            raise ValueError(
+                f"n-grams of {smallest} to {largest} characters; the smallest has 1 or more, and "
+                "the largest is not smaller, e.g. 3 and 6"
+            )
         if self.num_characters < 1:
             raise ValueError(f"num_characters={self.num_characters}; use 1 or more")
 

@@ -53,6 +53,10 @@ class WordTokenizer:
         num_characters: int = 1 << 16, split: str = "words", lowercase: bool = False,
         mark_words: bool = True, add_special_tokens: bool = True, vocab_size: int = 1 << 20,
     ) -> None:  # fmt: skip
+        if units not in ("bytes", "characters"):
+            raise ValueError(
+                f"units={units!r}; use 'bytes' or 'characters', or an NGramTokenizer for n-grams"
+            )
         self.vocabulary = UnitVocabulary(kind=units, num_characters=num_characters)
         if split not in SPLITS:
             raise ValueError(f"split={split!r}; use 'words' or 'spaces'")

@@ -24,6 +24,7 @@ FAMILIES = (
     "modernbert",
     "mpnet",
     "multi_hash",
+    "n_grams",
     "roberta",
     "static",
     "subspace",

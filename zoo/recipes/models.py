@@ -25,7 +25,7 @@ from textzoo.recipes.vocabulary import kept_tokenizer, learn_tokenizer
 from textzoo.registry import get_config
 from textzoo.trainers.precision import in_single_precision
 
-_UNIT_OPTIONS = ("units", "max_units", "num_characters", "mark_words")
+_UNIT_OPTIONS = ("units", "max_units", "num_characters", "mark_words", "n_grams")
 
 
 def make_model(

@@ -190,7 +190,7 @@ def test_subword_options_are_saved_and_checked(tmp_path):
     again = SubwordTokenizer.from_directory(tmp_path, **options)
     assert tokenizer_fingerprint(again) == tokenizer_fingerprint(tokenizer)
     assert tokenizer_fingerprint(tiny_tokenizer()) != tokenizer_fingerprint(tokenizer)
-    with pytest.raises(ValueError, match="use 'bytes' or 'characters'"):
+    with pytest.raises(ValueError, match="use 'bytes', 'characters' or 'n_grams'"):
         tiny_tokenizer(units="words")
     with pytest.raises(ValueError, match="max_units=1; use 2 or more"):
         tiny_tokenizer(units="bytes", max_units=1, mark_words=True)
