@@ -14,9 +14,11 @@ from textzoo.modules.embeddings.gbst import GBSTEmbedding
 from textzoo.modules.embeddings.hashed import HashedEmbedding
 from textzoo.modules.embeddings.multi_hash import MultiHashEmbedding
 from textzoo.modules.embeddings.n_grams import NGramEmbedding
+from textzoo.modules.embeddings.product_quantized import ProductQuantizedEmbedding
 from textzoo.modules.embeddings.quotient_remainder import QuotientRemainderEmbedding
 from textzoo.modules.embeddings.subspace import SubspaceEmbedding
 from textzoo.modules.embeddings.subword import SubwordEmbedding
+from textzoo.modules.embeddings.tensor_train import TensorTrainEmbedding
 
 __all__ = [
     "Byte2WordEmbedding",
@@ -31,8 +33,10 @@ __all__ = [
     "HashedEmbedding",
     "MultiHashEmbedding",
     "NGramEmbedding",
+    "ProductQuantizedEmbedding",
     "QuotientRemainderEmbedding",
     "SubspaceEmbedding",
     "SubwordEmbedding",
     "SumEmbedding",
+    "TensorTrainEmbedding",
 ]

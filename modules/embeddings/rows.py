@@ -10,6 +10,10 @@ from textzoo.modules.partitioning import take_rows
 from textzoo.modules.types import Hidden, TextBatch
 
 
+class RowAssignment(nnx.Variable):
+    """Which rows of small tables a token has: saved with the model, never trained."""
+
+
 class ComputedRows(nnx.Module):
     """Rows that are computed from ids; a class that inherits it says how, in :meth:`rows`.
 
@@ -35,6 +39,10 @@ class ComputedRows(nnx.Module):
         """Rows of some ids, all of which are in the table."""
         raise NotImplementedError
 
+    def all_rows(self) -> Float[Array, "V D"]:
+        """The row of every id."""
+        return self.rows(jnp.arange(self.vocab_size, dtype=jnp.int32))
+
     def attend(
         self, states: Float[Array, "*B D"], *, dtype: Any = jnp.float32
     ) -> Float[Array, "*B V"]:
@@ -46,8 +54,7 @@ class ComputedRows(nnx.Module):
             states: what is compared with the rows.
             dtype: of the factors; their sums are float32 in any case.
         """
-        table = self.rows(jnp.arange(self.vocab_size, dtype=jnp.int32))
-        return product(states.astype(dtype), table.astype(dtype).T)
+        return product(states.astype(dtype), self.all_rows().astype(dtype).T)
 
 
 class ConcatenatedRows(ComputedRows):

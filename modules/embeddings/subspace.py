@@ -7,13 +7,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Int
 
-from textzoo.modules.embeddings.rows import ConcatenatedRows, check_sizes
+from textzoo.modules.embeddings.rows import ConcatenatedRows, RowAssignment, check_sizes
 from textzoo.modules.parameters import DtypeName, as_dtype, logical_axes
 from textzoo.modules.types import AnyArray
-
-
-class SubspaceAssignment(nnx.Variable):
-    """Which row of each part a token has: saved with the model, never trained."""
 
 
 class SubspaceEmbedding(ConcatenatedRows):
@@ -29,8 +25,8 @@ class SubspaceEmbedding(ConcatenatedRows):
         num_parts: f.
         num_rows: n, where it is not as above; ``n^f`` must not be below V.
         learn_assignment: whether tokens are assigned their rows by :meth:`assign` (clusters of
-            pretrained vectors, say; see ``cluster_assignment``) rather than by their digits. Until
-            then, they have those of their digits.
+            pretrained vectors, say; see ``ProductQuantizedEmbedding``) rather than by their digits.
+            Until then, they have those of their digits.
         dtype, param_dtype: computation and storage types.
         rngs: source of initial values.
 
@@ -82,7 +78,7 @@ class SubspaceEmbedding(ConcatenatedRows):
             for columns in widths
         )
         self.assignment = (
-            SubspaceAssignment(jnp.asarray(self._digits(np.arange(vocab_size)), jnp.int32))
+            RowAssignment(jnp.asarray(self._digits(np.arange(vocab_size)), jnp.int32))
             if learn_assignment
             else None
         )

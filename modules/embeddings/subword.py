@@ -3,9 +3,12 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from textzoo.modules.embeddings.approximation import checked_rows, low_rank_factors, put
+from textzoo.modules.embeddings.rows import product
 from textzoo.modules.parameters import (
     DtypeName,
     as_dtype,
@@ -14,11 +17,14 @@ from textzoo.modules.parameters import (
     truncated_normal,
 )
 from textzoo.modules.partitioning import whole_rows
-from textzoo.modules.types import Hidden, TextBatch
+from textzoo.modules.types import AnyArray, Hidden, TextBatch
 
 
 class SubwordEmbedding(nnx.Module):
-    """``e_t = table[id_t]``, or factorised ``e_t = table[id_t] W`` (ALBERT, Lan et al. 2020).
+    """``e_t = table[id_t]``, or factorised ``e_t = table[id_t] W + b`` (ALBERT, Lan et al. 2020).
+
+    A factorised table has ``V E + E D`` parameters, and D more with b, instead of ``V D``; rows of
+    it lie in E dimensions.
 
     Args:
         vocab_size: V, rows of the table.
@@ -26,6 +32,7 @@ class SubwordEmbedding(nnx.Module):
         factor_dim: width of the table when it is factorised; ``None`` for a plain table.
             BERT-like encoders factorise *after* positions and the input norm: for those, give
             the narrow width here as ``width`` and let ``TransformerEncoder(embed_dim=...)`` widen.
+        factor_bias: whether a factorised table has the bias b.
         scale: vectors are multiplied by this.
         dtype, param_dtype: computation and storage types.
         rngs: source of initial values.
@@ -38,12 +45,15 @@ class SubwordEmbedding(nnx.Module):
     """
 
     def __init__(
-        self, vocab_size: int, width: int, *, factor_dim: int | None = None, scale: float = 1.0,
+        self, vocab_size: int, width: int, *, factor_dim: int | None = None,
+        factor_bias: bool = False, scale: float = 1.0,
         dtype: DtypeName = None, param_dtype: str = "float32", rngs: nnx.Rngs,
     ) -> None:  # fmt: skip
         for name, size in (("vocab_size", vocab_size), ("width", width)):
             if size < 1:
                 raise ValueError(f"{name}={size}; use 1 or more")
+        if factor_dim is None and factor_bias:
+            raise ValueError("factor_bias=True needs a factorised table; give factor_dim")
         self.vocab_size = vocab_size
         self.width = width
         self.scale = scale
@@ -57,7 +67,7 @@ class SubwordEmbedding(nnx.Module):
             None
             if factor_dim is None
             else linear(
-                factor_dim, width, axes=(None, "embed"), use_bias=False, dtype=dtype,
+                factor_dim, width, axes=(None, "embed"), use_bias=factor_bias, dtype=dtype,
                 param_dtype=param_dtype, rngs=rngs,
             )
         )  # fmt: skip
@@ -83,11 +93,32 @@ class SubwordEmbedding(nnx.Module):
             states: what is compared with the rows.
             dtype: of the factors; their sums are float32 in any case.
         """
-        states = states.astype(dtype)
+        states, constant = states.astype(dtype), jnp.float32(0)
         if self.projection is not None:
-            states = _product(states, self.projection.kernel[...].astype(dtype).T).astype(dtype)
-        return _product(states, self.table[...].astype(dtype).T)
+            if self.projection.bias is not None:  # It scores every row alike.
+                bias = self.projection.bias[...].astype(dtype)
+                constant = product(states, bias[:, None])
+            states = product(states, self.projection.kernel[...].astype(dtype).T).astype(dtype)
+        return product(states, self.table[...].astype(dtype).T) + constant
 
+    def fit_rows(self, rows: Float[AnyArray, "V D"], *, seed: int = 0) -> None:
+        """Makes the embedding give these rows: themselves, or the nearest of their rank.
 
-def _product(x: Float[Array, "*B D"], y: Float[Array, "D V"]) -> Float[Array, "*B V"]:
-    return jnp.matmul(x, y, preferred_element_type=jnp.float32)
+        A factorised table is solved by a singular value decomposition, after the mean row was
+        taken for the bias, if there is one. No other table of that size is nearer to the rows in
+        squared error (Eckart and Young 1936).
+
+        Args:
+            rows: of another table, for every id.
+            seed: has no effect: there is nothing to draw.
+        """
+        rows = checked_rows(self, rows)
+        if self.projection is None:
+            put(self.table, rows / self.scale)
+            return
+        mean = np.zeros(self.width) if self.projection.bias is None else rows.mean(axis=0)
+        left, right = low_rank_factors(rows - mean, self.table.shape[1])
+        put(self.table, left / self.scale)
+        put(self.projection.kernel, right)
+        if self.projection.bias is not None:
+            put(self.projection.bias, mean)

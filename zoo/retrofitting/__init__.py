@@ -6,7 +6,10 @@
    learns (their integration, with distillation in place of masked tokens).
 3. *Joint*: the same, and everything learns.
 
-Each may be left out. Texts of the last two may have mistakes, while the teacher's vector is that of
+Each may be left out. Codes, low rank and tensor trains need no first stage, or a short one: they
+are solved for the old table on the host, which takes seconds (``RetrofitConfig.solve``).
+
+Texts of the last two may have mistakes, while the teacher's vector is that of
 the clean text: so an embedding of characters learns to read what the old table cannot.
 
 Notes:

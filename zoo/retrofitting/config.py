@@ -23,6 +23,8 @@ class RetrofitConfig:
     """What is trained, and for how long; see this module.
 
     Attributes:
+        solve: whether an embedding that can be solved for the old table (``fit_rows``: codes, low
+            rank, tensor trains) is, before anything is trained.
         table: the embedding, on the rows of the old one; ``None``: not at all.
         frozen: the embedding, on the teacher's vectors of texts.
         joint: everything, on the same.
@@ -35,6 +37,7 @@ class RetrofitConfig:
         seed: of fresh weights and the order of the texts.
     """
 
+    solve: bool = True
     table: Stage | None = Stage(steps=2000, batch_size=1024, learning_rate=3e-3)
     frozen: Stage | None = Stage(steps=1000, batch_size=64, learning_rate=1e-3)
     joint: Stage | None = Stage(steps=2000, batch_size=64, learning_rate=5e-4)

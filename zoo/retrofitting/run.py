@@ -39,9 +39,10 @@ class RetrofitResult:
         encoder: the teacher's encoder over the new embedding; ``None``: the run was told to stop,
             and the same call goes on.
         model: its directory.
-        scores: of every stage that was run, by its name, and ``"before"`` of fresh weights:
-            what evaluators say, and of the embedding ``"table/unexplained"``, the share of the
-            variance of the old rows that it leaves unexplained, where there is a stage ``table``.
+        scores: of every stage that was run, by its name, ``"before"`` of fresh weights, and
+            ``"solve"`` where the embedding was solved for the old table: what evaluators say, and
+            of the embedding ``"table/unexplained"``, the share of the variance of the old rows
+            that it leaves unexplained, where it is fitted to them.
     """
 
     encoder: TextEncoder | None
@@ -97,8 +98,14 @@ def retrofit(
     stages = config.stages()
     _check_call(teacher, stages, texts)
     student = make_student(
-        teacher, embedding, tokenizer, texts, with_table="table" in stages, seed=config.seed
-    )
+        teacher, embedding, tokenizer, texts, with_table="table" in stages, solve=config.solve,
+        seed=config.seed,
+    )  # fmt: skip
+    if not stages and not student.solve:
+        raise ConfigError(
+            "every stage is None, and nothing is solved either; keep at least one of table, frozen "
+            "and joint, or use an embedding with fit_rows and solve=True"
+        )
     _check_directory(directory, _identity(teacher, student, texts, noise, config))
     scores: dict[str, Mapping[str, float]] = {}
 
@@ -112,8 +119,12 @@ def retrofit(
         on_stage(stage, found)
 
     report("before")
+    if student.solve:
+        assert student.table is not None
+        student.table.solve(student.model.embedding, seed=config.seed)
+        report("solve")
     source: Source | None = None
-    if set(stages) != {"table"}:
+    if set(stages) - {"table"}:
         source = texts_with_vectors(teacher, texts, directory, show_progress)
     if source is not None and noise is not None:
         source = NoisyTexts(
@@ -145,11 +156,9 @@ def retrofit(
 
 
 def _check_call(teacher: TextEncoder, stages: Mapping[str, Stage], texts: Sequence[str]) -> None:
-    if not stages:
-        raise ConfigError("every stage is None; keep at least one of table, frozen and joint")
     if teacher.model.config is None:
         raise ConfigError("the teacher has no config, so its model could not be saved again")
-    if not texts and set(stages) != {"table"}:
+    if not texts and set(stages) - {"table"}:
         wanted = " and ".join(repr(stage) for stage in stages if stage != "table")
         raise ConfigError(
             f"stage {wanted} is learned from texts, and there are none; give texts, or "
@@ -165,6 +174,8 @@ def _identity(
     assert student.model.config is not None
     settings = dataclasses.asdict(config)
     del settings["save_every"], settings["evaluate_every"]
+    if not student.solve:
+        del settings["solve"]
     found = {
         "teacher": model_fingerprint(teacher.model, teacher.tokenizer),
         "model": student.model.config.to_dict(), "texts": digest_of(texts),

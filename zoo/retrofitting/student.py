@@ -28,11 +28,13 @@ class Student:
         model: with the new embedding.
         tokenizer: of that.
         table: of the old embedding, if it is needed.
+        solve: whether the new embedding is to be solved for it.
     """
 
     model: TextModel
     tokenizer: Tokenizer
     table: OldTable | None
+    solve: bool = False
 
 
 def make_student(
@@ -42,6 +44,7 @@ def make_student(
     texts: Sequence[str],
     *,
     with_table: bool,
+    solve: bool = False,
     seed: int,
 ) -> Student:
     """Builds the model; its encoder is a copy of the teacher's.
@@ -52,6 +55,7 @@ def make_student(
         tokenizer: in place of the teacher's; it finds the teacher's file, if it needs one.
         texts: some, to compare the tokenizers, and for the units of pieces.
         with_table: whether the embedding is to be fitted to the old one.
+        solve: whether it is to be solved for the old table if it can be, and there is one.
         seed: of fresh weights.
 
     Raises:
@@ -91,7 +95,8 @@ def make_student(
     )  # fmt: skip
     check_fit(own, model, source="the new embedding")
     table = None
-    if with_table:
+    solve = solve and same and hasattr(new, "fit_rows")
+    if with_table or solve:
         if not same:
             raise ConfigError(
                 "the tokenizer gives other ids than the teacher's, so there are no rows to fit; "
@@ -99,7 +104,7 @@ def make_student(
             )
         pieces = pieces_of(own, texts)
         table = OldTable(pieces=pieces, rows=rows_of(old.embedding, pieces))
-    return Student(model=model, tokenizer=own, table=table)
+    return Student(model=model, tokenizer=own, table=table, solve=solve)
 
 
 def _width(embedding: nnx.Module, tokenizer: Tokenizer) -> int:

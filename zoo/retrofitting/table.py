@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -156,6 +157,17 @@ class OldTable:
         """The share of the variance that an embedding leaves unexplained."""
         error = np.square(rows_of(embedding, self.pieces) - self.rows)
         return float(error.mean(dtype=np.float64)) / self.variance
+
+    def solve(self, embedding: Any, *, seed: int) -> None:
+        """Has an embedding solve for the rows; ids that are no piece get the mean row.
+
+        Args:
+            embedding: with ``fit_rows``, changed in place.
+            seed: of what it may draw.
+        """
+        rows = np.tile(self.rows.mean(axis=0), (embedding.vocab_size, 1))
+        rows[self.pieces.ids] = self.rows
+        embedding.fit_rows(rows, seed=seed)
 
 
 def _single(ids: np.ndarray) -> Tokenized:

@@ -20,8 +20,13 @@ PARTS = {
         "FourierEmbedding", refinement="geglu", frequencies="geometric", learn_frequencies=True
     ),
     "hashed": Part("HashedEmbedding", num_rows=7, num_hashes=2, use_weights=True),
+    "product_quantized": Part("ProductQuantizedEmbedding", num_parts=4, num_codes=5),
+    "product_quantized_learned": Part(
+        "ProductQuantizedEmbedding", num_parts=4, num_codes=5, learn_codes=True
+    ),
     "quotient_remainder": Part("QuotientRemainderEmbedding"),
     "subspace": Part("SubspaceEmbedding", num_parts=3),
+    "tensor_train": Part("TensorTrainEmbedding", rank=3),
 }
 IDS = np.array([[3, 0, 39], [1, 1, 2]], np.int32)
 BATCH = TextBatch(ids=IDS, mask=np.array([[1, 1, 1], [1, 1, 0]], bool))

@@ -16,7 +16,7 @@ from textzoo.modules import SubwordTokenizer
 from textzoo.modules.tokenizers import Tokenized
 from textzoo.noise import CharacterNoise
 from textzoo.retrofitting import RetrofitConfig, Stage, retrofit
-from textzoo.retrofitting.table import PieceTokenizer, pieces_of, rows_of
+from textzoo.retrofitting.table import OldTable, PieceTokenizer, pieces_of, rows_of
 
 WIDTH = 8
 TEXTS = [f"the {a} {b}" for a in ("quick", "lazy", "brown") for b in ("fox", "dog", "cats", "pets")]
@@ -84,6 +84,55 @@ def test_the_model_is_saved(fitted):
     card = (result.model / "README.md").read_text()
     for words in ("do it", "HashedEmbedding", "unexplained"):
         assert words in card
+
+
+@pytest.mark.parametrize(
+    ("part", "limit"),
+    [
+        (Part("SubwordEmbedding"), 1e-9),
+        (Part("SubwordEmbedding", factor_dim=6, factor_bias=True), 0.3),
+        (Part("ProductQuantizedEmbedding", num_parts=4, num_codes=16), 0.3),
+    ],
+)
+def test_small_tables_are_solved_without_training(teacher, tmp_path, part, limit):
+    result = retrofit(teacher, part, tmp_path, config=config(), command="solve it")
+    assert list(result.scores) == ["before", "solve"]
+    assert result.scores["before"]["table/unexplained"] > 0.9
+    assert result.scores["solve"]["table/unexplained"] < limit
+    loaded = textzoo.load(result.model)
+    assert loaded.encode(TEXTS) == pytest.approx(result.encoder.encode(TEXTS))
+    assert loaded.model.config.embedding.type == part.type
+    with pytest.raises(ResumeError, match="was begun with other arguments"):
+        retrofit(teacher, part, tmp_path, config=config(solve=False, table=TABLE))
+
+
+def test_training_goes_on_from_the_solution(teacher, tmp_path):
+    part = Part("TensorTrainEmbedding", rank=6)
+    short = Stage(steps=60, batch_size=64, learning_rate=3e-3)
+    result = retrofit(teacher, part, tmp_path / "a", config=config(table=short))
+    before, solved, trained = (scores["table/unexplained"] for scores in result.scores.values())
+    assert list(result.scores) == ["before", "solve", "table"]
+    assert trained < solved < 0.7 < before
+    unsolved = retrofit(teacher, part, tmp_path / "b", config=config(table=short, solve=False))
+    assert list(unsolved.scores) == ["before", "table"]
+    assert unsolved.scores["table"]["table/unexplained"] > trained
+
+
+def test_ids_without_a_piece_get_the_mean_row():
+    seen = {}
+
+    class Solver:
+        vocab_size = 5
+
+        def fit_rows(self, rows, *, seed):
+            seen.update(rows=rows, seed=seed)
+
+    pieces = Tokenized(
+        ids=np.array([3, 1], np.int32), starts=np.arange(3), truncated=np.zeros(2, bool)
+    )
+    OldTable(pieces=pieces, rows=np.array([[1.0, 2.0], [3.0, 6.0]])).solve(Solver(), seed=4)
+    assert seen["seed"] == 4
+    assert seen["rows"].tolist() == [[2, 4], [3, 6], [2, 4], [1, 2], [2, 4]]
 
 
 def test_what_is_finished_is_not_done_again(teacher, fitted, monkeypatch):

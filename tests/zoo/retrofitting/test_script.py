@@ -49,3 +49,16 @@ def test_the_script_writes_a_model_and_says_what_became_of_it(script, tmp_path, 
     encoder = textzoo.load(tmp_path / "run" / "model")
     assert type(encoder.model.embedding).__name__ == "HashedEmbedding"
     assert "scripts/retrofit" in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+def test_the_script_solves_and_trains_nothing(script, tmp_path, capsys):
+    teacher = write_tiny_model(tmp_path / "teacher")
+    options = script.Options(
+        embedding="low_rank", teacher=str(teacher), output=tmp_path / "run", table_steps=0,
+        options=("factor_dim=4",), progress=False,
+    )  # fmt: skip
+    assert script.main(options) == 0
+    assert "solve: table/unexplained" in capsys.readouterr().out
+    for name in ("product_quantized", "tensor_train"):
+        options = script.Options(embedding=name, teacher="t", output=tmp_path)
+        assert script.embedding_part(options).type in textzoo.parts.known_parts()
