@@ -38,6 +38,7 @@ LAYERS = (
         "textzoo.parts",
         "textzoo.registry",
         "textzoo.settings",
+        "textzoo.spans",
         "textzoo.spec",
         "textzoo.text_files",
     ),

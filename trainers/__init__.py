@@ -12,6 +12,7 @@ _EXPORTS = {
     "ContrastiveObjective": "textzoo.trainers.objectives.contrastive",
     "GroupRule": "textzoo.trainers.parameter_groups",
     "HeldOut": "textzoo.trainers.evaluation",
+    "LanguageObjective": "textzoo.trainers.objectives.languages",
     "LoadedBatch": "textzoo.trainers.batch",
     "LogitDistillationObjective": "textzoo.trainers.objectives.distillation",
     "LossTerms": "textzoo.trainers.ratio",
@@ -33,6 +34,7 @@ _EXPORTS = {
     "ScheduleConfig": "textzoo.trainers.schedules",
     "ScoreDistillationObjective": "textzoo.trainers.objectives.distillation",
     "SimCSEObjective": "textzoo.trainers.objectives.simcse",
+    "SubSentenceObjective": "textzoo.trainers.objectives.sub_sentence",
     "Term": "textzoo.trainers.ratio",
     "TextData": "textzoo.trainers.data",
     "TrainBatch": "textzoo.trainers.batch",
@@ -55,6 +57,7 @@ __all__ = [
     "ContrastiveObjective",
     "GroupRule",
     "HeldOut",
+    "LanguageObjective",
     "LoadedBatch",
     "LogitDistillationObjective",
     "LossTerms",
@@ -76,6 +79,7 @@ __all__ = [
     "ScheduleConfig",
     "ScoreDistillationObjective",
     "SimCSEObjective",
+    "SubSentenceObjective",
     "Term",
     "TextData",
     "TrainBatch",
@@ -120,6 +124,7 @@ if TYPE_CHECKING:
     from textzoo.trainers.objectives.pair_scores import PairScoreObjective
     from textzoo.trainers.objectives.replaced_token import ReplacedTokenObjective
     from textzoo.trainers.objectives.simcse import SimCSEObjective
+    from textzoo.trainers.objectives.sub_sentence import SubSentenceObjective
     from textzoo.trainers.objectives.token_masking import MaskingConfig, Vocabulary
     from textzoo.trainers.objectives.triplet import TripletObjective
     from textzoo.trainers.objectives.vectors import VectorObjective

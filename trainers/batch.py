@@ -22,6 +22,8 @@ class TrainBatch:
         keys: a hash of each text, ``[B, T]``, equal for equal texts, to find duplicates.
         word_ids: the word each token of the first column belongs to, counted from zero in each
             row, -1 for special tokens and padding, ``[B, L]``.
+        span_labels: for each text column the label of each of its ``spans``, ``[B, S]``; equal
+            labels say the same, in whatever row and column, and -1 is no span.
         row_mask: False for rows that only fill the batch up, ``[B]``; ``None``: all are real.
     """
 
@@ -30,6 +32,7 @@ class TrainBatch:
     targets: Float[AnyArray, "B ..."] | None = None
     keys: UInt[AnyArray, "B T"] | None = None
     word_ids: Int[AnyArray, "B L"] | None = None
+    span_labels: tuple[Int[AnyArray, "B _"], ...] | None = None
     row_mask: Shaped[AnyArray, "B"] | None = None
 
     def replace(self, **changes: object) -> "TrainBatch":

@@ -13,6 +13,7 @@ from textzoo.trainers.batch import TrainBatch
 from textzoo.trainers.data.fields import Field
 from textzoo.trainers.data.hashing import text_key
 from textzoo.trainers.data.sources import Row
+from textzoo.trainers.data.spans import span_masks
 from textzoo.trainers.data.words import tokenize_with_words
 
 
@@ -24,11 +25,38 @@ class Column:
         name: of the column.
         prefix: put before every text, such as ``"query: "``.
         lengths: the padded lengths its batches may have, in tokens; those of the data if absent.
+        spans: column of the spans of its texts that are pooled; see
+            :mod:`textzoo.trainers.data.spans`.
+        span_labels: column of the labels of those spans.
+        max_spans: S, spans of a text at most.
     """
 
     name: str
     prefix: str = ""
     lengths: tuple[int, ...] | None = None
+    spans: str | None = None
+    span_labels: str | None = None
+    max_spans: int = 16
+
+    def __post_init__(self) -> None:
+        if (self.spans is None) != (self.span_labels is None):
+            raise ConfigError(
+                f"column {self.name!r}: spans={self.spans!r}, span_labels={self.span_labels!r}; "
+                "name both columns, or neither"
+            )
+        if self.max_spans < 1:
+            raise ConfigError(f"column {self.name!r}: max_spans={self.max_spans}; use 1 or more")
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What is read for it."""
+        if self.spans is None or self.span_labels is None:
+            return (Field(name=self.name),)
+        return (
+            Field(name=self.name),
+            Field(name=self.spans, kind="spans"),
+            Field(name=self.span_labels, kind="span_labels"),
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,6 +146,7 @@ class Collator:
             cut=sum(int(np.count_nonzero(tokens.truncated)) for tokens in tokenized),
             places=sum(batch.ids.size for batch in texts),
         )
+        texts, span_labels = self._with_spans(rows, tokenized, texts)
         hashes = np.zeros((size, len(texts)), np.uint32)
         for column, found in enumerate(keys if self.keys else ()):
             hashes[:count, column] = found
@@ -127,6 +156,7 @@ class Collator:
             targets=targets_of(rows, self._targets, count, size) if self._targets else None,
             keys=hashes if self.keys else None,
             word_ids=word_ids_of(tokenized[0], texts[0]) if self.word_ids else None,
+            span_labels=span_labels,
             row_mask=None if count == size else np.arange(size) < count,
         )
         return batch, counts
@@ -137,14 +167,16 @@ class Collator:
         results: dict[int, Tokenized] = {}
         if self.word_ids:
             results[0] = tokenize_with_words(self.tokenizers[0], texts[0])
-        for longest in sorted({lengths[-1] for lengths in self.lengths}):
-            alike = [
-                index
-                for index, lengths in enumerate(self.lengths)
-                if lengths[-1] == longest and index not in results
-            ]
+        kinds = [
+            (lengths[-1], column.spans is not None)
+            for column, lengths in zip(self.columns, self.lengths, strict=True)
+        ]
+        for kind in sorted(set(kinds)):
+            alike = [i for i, own in enumerate(kinds) if own == kind and i not in results]
             if alike:
-                tokenized = self.tokenizers[alike[0]]([t for i in alike for t in texts[i]])
+                tokenized = self.tokenizers[alike[0]](
+                    [t for i in alike for t in texts[i]], return_offsets=kind[1]
+                )
                 for turn, index in enumerate(alike):
                     first = turn * len(rows)
                     results[index] = tokenized.stretch(first, first + len(rows))
@@ -160,7 +192,34 @@ class Collator:
     @property
     def reads_rows(self) -> bool:
         """Whether a batch needs more of the rows than their tokens and keys."""
-        return self._labels is not None or bool(self._targets)
+        return self._labels is not None or bool(self._targets) or self.has_spans
+
+    @property
+    def has_spans(self) -> bool:
+        """Whether spans of texts are read, for which offsets are needed."""
+        return any(column.spans is not None for column in self.columns)
+
+    def _with_spans(
+        self, rows: Sequence[Row], tokenized: Sequence[Tokenized], texts: tuple[TextBatch, ...]
+    ) -> tuple[tuple[TextBatch, ...], tuple[np.ndarray, ...] | None]:
+        """The texts with masks of their spans, and the labels of those."""
+        if not self.has_spans:
+            return texts, None
+        found, labels = [], []
+        for column, tokens, batch in zip(self.columns, tokenized, texts, strict=True):
+            if column.spans is None or column.span_labels is None:
+                raise ConfigError(
+                    f"column {column.name!r} has no spans, and others have; name the spans of all "
+                    "columns, or of none"
+                )
+            masks, numbers = span_masks(
+                rows, tokens, text=column.name, spans=column.spans, labels=column.span_labels,
+                prefix=column.prefix, most=column.max_spans, size=batch.ids.shape[0],
+                length=batch.ids.shape[1],
+            )  # fmt: skip
+            found.append(batch.replace(spans=masks))
+            labels.append(numbers)
+        return tuple(found), tuple(labels)
 
 
 def labels_of(rows: Sequence[Row], field: Field, count: int, size: int) -> Shaped[np.ndarray, "B"]:

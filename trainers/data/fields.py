@@ -3,14 +3,16 @@
 import dataclasses
 import json
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from textzoo.errors import ConfigError, closest
+from textzoo.trainers.data.hashing import text_key
 
-Kind = Literal["text", "class", "score", "vector"]
+Kind = Literal["text", "class", "score", "vector", "spans", "span_labels"]
 
 
 class BrokenValueError(ValueError):
@@ -24,7 +26,9 @@ class Field:
     Attributes:
         name: of the column in TSV, Parquet and TFDS, of the key in JSONL.
         kind: ``"text"``; ``"class"``, a whole number or one of ``classes``; ``"score"``, a finite
-            number; ``"vector"``, finite numbers as a list (in TSV: a JSON list).
+            number; ``"vector"``, finite numbers as a list (in TSV: a JSON list); ``"spans"``, a
+            list of spans of a text (see :mod:`textzoo.trainers.data.spans`), and
+            ``"span_labels"``, a label for each, both JSON in TSV.
         classes: names of the classes in the order of their numbers.
     """
 
@@ -46,8 +50,8 @@ class Field:
         if len(set(self.classes)) != len(self.classes):
             raise ConfigError(f"column {self.name!r}: a class is named twice in {self.classes}")
 
-    def parse(self, value: Any) -> str | int | float | np.ndarray:
-        """Returns the value as training needs it: text, whole number, number or float32 array.
+    def parse(self, value: Any) -> Any:
+        """Returns the value as training needs it: text, whole number, number, array or tuple.
 
         Raises:
             BrokenValueError: the value is of another kind.
@@ -61,6 +65,10 @@ class Field:
                 return self._class(value)
             case "score":
                 return self._score(value)
+            case "spans":
+                return self._spans(value)
+            case "span_labels":
+                return self._span_labels(value)
             case _:
                 return self._vector(value)
 
@@ -104,6 +112,31 @@ class Field:
         if vector.ndim != 1 or not len(vector) or not np.isfinite(vector).all():
             raise self._unexpected(value, "a list of finite numbers")
         return vector
+
+    def _spans(self, value: Any) -> tuple[tuple[tuple[int, int], ...], ...]:
+        try:
+            found = json.loads(value) if isinstance(value, str) else value
+            spans = tuple(
+                tuple(
+                    (operator.index(start), operator.index(end))
+                    for start, end in ([span] if np.ndim(span[0]) == 0 else span)
+                )
+                for span in found
+            )
+        except (TypeError, ValueError, IndexError):
+            raise self._unexpected(value, "a list of spans, [[start, end], ...] each") from None
+        if any(not 0 <= start < end for span in spans for start, end in span):
+            raise self._unexpected(value, "spans with 0 <= start < end")
+        return spans
+
+    def _span_labels(self, value: Any) -> tuple[int, ...]:
+        try:
+            found = json.loads(value) if isinstance(value, str) else value
+            labels = [name if isinstance(name, str) else operator.index(name) for name in found]
+        except (TypeError, ValueError):
+            raise self._unexpected(value, "a list of labels, texts or whole numbers") from None
+        # Texts and numbers alike, so that files with numbers of their own are told apart by texts.
+        return tuple(text_key(str(label)) >> 1 for label in labels)
 
     def _unexpected(self, value: Any, expected: str) -> BrokenValueError:
         return BrokenValueError(

@@ -98,7 +98,11 @@ class TextData(BatchedData):
         label = Field(name=labels, kind="class") if isinstance(labels, str) else labels
         names = (targets,) if isinstance(targets, str | Field) else tuple(targets)
         teachers = tuple(Field(name=t, kind="vector") if isinstance(t, str) else t for t in names)
-        fields = {column.name: Field(name=column.name) for column in texts}
+        if tokenize_ahead and any(column.spans is not None for column in texts):
+            raise ConfigError(
+                "tokenize_ahead keeps tokens without their offsets, which spans need; leave it out"
+            )
+        fields = {field.name: field for column in texts for field in column.fields}
         fields |= {field.name: field for field in (label, *teachers) if field is not None}
         self.sources = tuple(
             open_source(part, tuple(fields.values()), strict=strict, cache=cache)

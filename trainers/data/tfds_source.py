@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from textzoo.errors import DataError, closest
+from textzoo.errors import ConfigError, DataError, closest
 from textzoo.trainers.data.broken_rows import SourceReport, missing_column
 from textzoo.trainers.data.fields import BrokenValueError, Field, as_fields
 from textzoo.trainers.data.sources import Row, Source, checksum_of, fingerprint_of, parse_row
@@ -186,6 +186,11 @@ def _features(table: Source) -> Any:
                 kinds[field.name] = tfds.features.Scalar(np.int64)
             case "score":
                 kinds[field.name] = tfds.features.Scalar(np.float64)
+            case "spans" | "span_labels":
+                raise ConfigError(
+                    f"column {field.name!r} holds {field.kind}, which TFDS tables do not; keep "
+                    "such rows in JSONL"
+                )
             case _:
                 shape = first[field.name].shape
                 kinds[field.name] = tfds.features.Tensor(shape=shape, dtype=np.float32)

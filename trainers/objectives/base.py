@@ -57,6 +57,11 @@ def encode(model: TextModel, texts: TextBatch, rngs: nnx.Rngs) -> Float[Array, "
     return _vectors(model, texts, rngs)
 
 
+def encode_spans(model: TextModel, texts: TextBatch, rngs: nnx.Rngs) -> Float[Array, "B S E"]:
+    """Vectors of the spans of texts in float32."""
+    return _vectors(model, texts, rngs)
+
+
 def encode_packed(
     model: TextModel, texts: PackedTexts, rngs: nnx.Rngs
 ) -> tuple[Float[Array, "B E"], ...]:

@@ -100,6 +100,14 @@ def labels_kind(recipe: Recipe) -> str | None:
                 ", or data.teacher, a model" if recipe.objective.type == "vectors" else ""
             )
         )  # fmt: skip
+    if entry.needs_spans != bool(recipe.data.spans):
+        raise ConfigError(
+            f"objective {recipe.objective.type!r} compares spans; name their columns: "
+            'data.spans = {sentence = "spans"}, data.span_labels = {sentence = "labels"}'
+            if entry.needs_spans
+            else f"data.spans: objective {recipe.objective.type!r} compares whole texts; leave "
+            "spans and span_labels out, or use objective.type=sub_sentence"
+        )
     if recipe.data.teacher is not None and recipe.objective.type != "vectors":
         raise ConfigError(
             f"data.teacher gives vectors, which objective {recipe.objective.type!r} has no use "
@@ -190,6 +198,8 @@ def largest_batch(
         word_ids=reading["word_ids"],
     )  # fmt: skip
     row: dict[str, Any] = {column: "" for column in recipe.data.columns}
+    row |= {name: () for name in recipe.data.spans.values()}
+    row |= {name: () for name in recipe.data.span_labels.values()}
     if reading["labels"] is not None:
         row[reading["labels"].name] = 0
     for field in reading["targets"]:
@@ -241,7 +251,14 @@ def _reading(recipe: Recipe, classes: Sequence[str]) -> dict[str, Any]:
     masking = masking_of(recipe.objective)
     return {
         "columns": tuple(
-            Column(name=name, prefix=section.prefixes.get(name, "")) for name in section.columns
+            Column(
+                name=name,
+                prefix=section.prefixes.get(name, ""),
+                spans=section.spans.get(name),
+                span_labels=section.span_labels.get(name),
+                max_spans=section.max_spans,
+            )
+            for name in section.columns
         ),
         "batch_size": section.batch_size,
         "lengths": section.lengths or None,

@@ -39,6 +39,7 @@ from textzoo.trainers.objectives.replaced_token import (
     generator_config,
 )
 from textzoo.trainers.objectives.simcse import SimCSEObjective
+from textzoo.trainers.objectives.sub_sentence import SubSentenceObjective
 from textzoo.trainers.objectives.token_masking import MaskingConfig, Vocabulary
 from textzoo.trainers.objectives.triplet import TripletObjective
 
@@ -60,6 +61,7 @@ class ObjectiveType:
         needs_labels: whether rows must have them.
         needs_targets: whether a teacher must say something.
         has_keys: whether equal texts must be told.
+        needs_spans: whether texts must have spans.
     """
 
     kind: str
@@ -68,6 +70,7 @@ class ObjectiveType:
     needs_labels: bool = True
     needs_targets: bool = False
     has_keys: bool = False
+    needs_spans: bool = False
 
     def options(self) -> dict[str, Any]:
         """Annotations of the options that a recipe may give."""
@@ -97,6 +100,9 @@ TYPES: Mapping[str, ObjectiveType] = {
     "pair_scores": ObjectiveType(kind="contrastive", cls=PairScoreObjective, labels="score"),
     "nli": ObjectiveType(kind="contrastive", cls=NLIObjective, labels="class"),
     "triplet": ObjectiveType(kind="contrastive", cls=TripletObjective),
+    "sub_sentence": ObjectiveType(
+        kind="contrastive", cls=SubSentenceObjective, needs_spans=True
+    ),
     "classification": ObjectiveType(
         kind="classifier", cls=ClassificationObjective, labels="class"
     ),

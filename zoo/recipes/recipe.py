@@ -109,6 +109,10 @@ class DataSection:
         columns: text columns, in the order the objective wants them.
         columns_in_files: names of columns in the files, for sources that do not say their own.
         prefixes: put before the texts of a column, such as ``{anchor = "query: "}``.
+        spans: for each text column the column of its spans, such as ``{sentence = "spans"}``, for
+            objectives on spans; see :mod:`textzoo.trainers.data.spans`.
+        span_labels: for each text column the column of the labels of its spans.
+        max_spans: spans of a text at most.
         labels: column of classes or scores.
         classes: names of the classes in their order; found in the rows if absent.
         targets: columns of what a teacher says: vectors, scores or logits.
@@ -132,6 +136,9 @@ class DataSection:
     columns: tuple[str, ...] = ("text",)
     columns_in_files: Mapping[str, str | tuple[str, ...]] = dataclasses.field(default_factory=dict)
     prefixes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    spans: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    span_labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    max_spans: int = 16
     labels: str | None = None
     classes: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
@@ -169,9 +176,20 @@ class DataSection:
             )
         if self.noise is not None:
             self.noise.check_columns(self.columns)
-        for name in self.prefixes:
-            if name not in self.columns:
-                raise ConfigError(f"prefixes has {name!r}; {closest(name, self.columns)}")
+        for table in ("prefixes", "spans", "span_labels"):
+            for name in getattr(self, table):
+                if name not in self.columns:
+                    raise ConfigError(f"{table} has {name!r}; {closest(name, self.columns)}")
+        if set(self.spans) != set(self.span_labels):
+            raise ConfigError(
+                f"spans has the columns {sorted(self.spans)}, span_labels has "
+                f"{sorted(self.span_labels)}; give both for the same columns"
+            )
+        if self.spans and (self.noise is not None or self.tokenize_ahead):
+            raise ConfigError(
+                "spans count characters of the texts as they are in the files; leave out noise, "
+                "which moves them, and tokenize_ahead, which keeps no offsets"
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

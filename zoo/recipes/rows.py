@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from jaxtyping import Int
@@ -170,12 +170,17 @@ def _open(
     config: SourceConfig, section: DataSection, labels: str | None, targets: Kind
 ) -> tuple[Source, Names]:
     """A file, and its names of the recipe's columns."""
-    wanted = [*section.columns, *section.targets]
+    of_spans = [*section.spans.values(), *section.span_labels.values()]
+    wanted = [*section.columns, *section.targets, *of_spans]
     if section.labels is not None and labels is not None:
         wanted.append(section.labels)
     names = _names_in_file(config, section, wanted)
     fields = {c: Field(name=c) for name in section.columns for c in names[name]}
     fields.update((names[t][0], Field(name=names[t][0], kind=targets)) for t in section.targets)
+    for kind, table in (("spans", section.spans), ("span_labels", section.span_labels)):
+        for name in table.values():
+            column = names[name][0]
+            fields[column] = Field(name=column, kind=cast(Kind, kind))
     fields.update((c, Field(name=c)) for c in config.where if c not in fields)
 
     def attempt(kind: Kind) -> Source:

@@ -47,6 +47,8 @@ def rows(tmp_path_factory):
                 "score": number / 10,
                 "vector": [float(number % 3), 1.0, 0.5, 0.0, 0.0, 1.0, 2.0, 0.1],
                 "logits": [float(number % 2), 0.5],
+                "spans": [[0, text.index(" ")], [[text.index(" ") + 1, len(text)]]],
+                "says": [f"{number // 2} first", number],
             }
             file.write(json.dumps(row) + "\n")
     return str(path)

@@ -109,6 +109,13 @@ def test_overrides_leave_the_data_as_it_is():
         ("training.evaluate_every=often", 'write a number of steps, or "epoch"'),
         ("training.optimizer.schedule.peak=-1", r"peak=-1\.0; use a number above 0"),
         ("data.prefixes.c=x", "prefixes has 'c'"),
+        ("data.spans.c=x", "spans has 'c'"),
+        ("data.spans.a=x", r"spans has the columns \['a'\], span_labels has \[\]"),
+        (
+            "data={columns = ['a'], spans = {a = 'x'}, span_labels = {a = 'y'}, "
+            "tokenize_ahead = true}",
+            "which keeps no offsets",
+        ),
         ("data.packing=pack", "with columns="),
         ("data={columns = ['a'], packing = 'pack'}", "is for recipes of kind 'mlm'"),
         ("data", "override 'data' has no ="),

@@ -49,6 +49,10 @@ EVERY_TYPE = {
     "pair_scores": ("contrastive", {"data": {**PAIRS, "labels": "score"}}),
     "nli": ("contrastive", {"data": {**PAIRS, "labels": "label"}}),
     "triplet": ("contrastive", {"data": TRIPLES, "objective": {"matryoshka": {"dims": [4, 8]}}}),
+    "sub_sentence": (
+        "contrastive",
+        {"data": {"spans": {"text": "spans"}, "span_labels": {"text": "says"}, "max_spans": 2}},
+    ),
     "classification": ("classifier", {}),
     "regression": ("classifier", {"data": {"labels": "score"}}),
     "vectors": ("distill", {"data": {"targets": ["vector"]}}),
@@ -307,3 +311,11 @@ def test_missing_files_and_columns_are_named(make_recipe, tmp_path):
         prepare(make_recipe(data={"sources": []}))
     with pytest.raises(ConfigError, match=r'needs labels.*data\.labels="label"'):
         prepare(make_recipe(data={"labels": None}))
+
+
+def test_objectives_and_spans_that_do_not_go_together(make_recipe):
+    with pytest.raises(ConfigError, match="'sub_sentence' compares spans; name their columns"):
+        prepare(make_recipe("contrastive", objective={"type": "sub_sentence"}))
+    spans = {**PAIRS, "spans": {"text": "spans"}, "span_labels": {"text": "says"}}
+    with pytest.raises(ConfigError, match="compares whole texts; leave spans and span_labels out"):
+        prepare(make_recipe("contrastive", data=spans))
