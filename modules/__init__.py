@@ -19,6 +19,7 @@ from textzoo.modules.embeddings import (
     SubwordEmbedding,
     SumEmbedding,
     TensorTrainEmbedding,
+    TokenNGramEmbedding,
 )
 from textzoo.modules.encoders import (
     CanineEncoder,
@@ -121,6 +122,7 @@ PARTS = (
     SubwordTokenizer,
     SumEmbedding,
     TensorTrainEmbedding,
+    TokenNGramEmbedding,
     TokenProjection,
     TransformerEncoder,
     WaveEncoder,
@@ -185,6 +187,7 @@ __all__ = [
     "SubwordTokenizer",
     "SumEmbedding",
     "TensorTrainEmbedding",
+    "TokenNGramEmbedding",
     "TextBatch",
     "TextOutput",
     "TokenProjection",

@@ -19,6 +19,7 @@ from textzoo.modules.embeddings.quotient_remainder import QuotientRemainderEmbed
 from textzoo.modules.embeddings.subspace import SubspaceEmbedding
 from textzoo.modules.embeddings.subword import SubwordEmbedding
 from textzoo.modules.embeddings.tensor_train import TensorTrainEmbedding
+from textzoo.modules.embeddings.token_n_grams import TokenNGramEmbedding
 
 __all__ = [
     "Byte2WordEmbedding",
@@ -39,4 +40,5 @@ __all__ = [
     "SubwordEmbedding",
     "SumEmbedding",
     "TensorTrainEmbedding",
+    "TokenNGramEmbedding",
 ]

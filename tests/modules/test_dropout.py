@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
-from textzoo.modules.dropout import Dropout
+from textzoo.modules.dropout import Dropout, WordDropout
+from textzoo.modules.types import TextBatch
 
 SHAPES = {"even": (64, 6, 50), "odd": (64, 6, 51), "vector": (20_000,)}
 KEY = jax.random.key(3)
@@ -84,3 +85,28 @@ def test_devices_drop_what_one_would():
     x = jnp.ones((8, 6, 10))
     split = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
     np.testing.assert_array_equal(jax.jit(lambda x: drop(x, 0.3))(split), drop(x, 0.3))
+
+
+def words(rows: int, length: int) -> TextBatch:
+    """Texts of different lengths."""
+    mask = np.arange(length) < np.random.default_rng(0).integers(1, length + 1, (rows, 1))
+    return TextBatch(ids=np.ones((rows, length), np.int32), mask=mask)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_the_share_of_words_that_is_dropped_is_the_rate(rate):
+    batch = words(500, 60)
+    kept = np.asarray(WordDropout(rate)(batch, rngs=KEY).mask)
+    # What is no text stays none, and the first token of a text is never dropped.
+    assert not kept[~batch.mask].any() and kept[:, 0].all()
+    others = batch.mask[:, 1:]
+    deviation = np.sqrt(rate * (1 - rate) / others.sum())
+    assert abs((others & ~kept[:, 1:]).sum() / others.sum() - rate) < 4 * deviation
+
+
+def test_words_are_dropped_only_in_training():
+    batch = words(4, 6)
+    assert WordDropout(0.5, deterministic=True)(batch) is batch
+    assert WordDropout(0.0)(batch) is batch
+    with pytest.raises(ValueError, match="give it rngs"):
+        WordDropout(0.5)(batch)

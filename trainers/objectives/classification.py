@@ -9,8 +9,9 @@ from jaxtyping import Array, Float
 from textzoo.config import Part
 from textzoo.errors import ConfigError
 from textzoo.model import TextModel
+from textzoo.modules.dropout import WordDropout
 from textzoo.modules.heads import Dense
-from textzoo.trainers.batch import TrainBatch
+from textzoo.trainers.batch import PackedTexts, TrainBatch
 from textzoo.trainers.losses.classification import accuracy, classification
 from textzoo.trainers.losses.regression import regression
 from textzoo.trainers.objectives.heads import apply_to_prefix, with_head
@@ -43,6 +44,8 @@ class ClassificationObjective(VectorObjective):
         model: trained in place.
         labels: names of the classes, in the order of their numbers.
         label_smoothing: share of the target that is spread over the classes.
+        word_dropout: tokens are left out with this probability; see
+            :class:`textzoo.modules.dropout.WordDropout`.
         width: E, when it cannot be found from the model.
         chunk_size: rows that are encoded at a time.
         rngs: source of the classifier's initial values.
@@ -50,15 +53,32 @@ class ClassificationObjective(VectorObjective):
 
     def __init__(
         self, model: TextModel, *, labels: Sequence[str], label_smoothing: float = 0.0,
-        width: int | None = None, chunk_size: int | None = None, rngs: nnx.Rngs,
+        word_dropout: float = 0.0, width: int | None = None, chunk_size: int | None = None,
+        rngs: nnx.Rngs,
     ) -> None:  # fmt: skip
         super().__init__(model, chunk_size=chunk_size)
         self.labels = class_names(labels)
         check_smoothing(label_smoothing)
         self.label_smoothing = label_smoothing
+        if not 0 <= word_dropout < 1:
+            raise ConfigError(f"word_dropout={word_dropout}; use a share below 1, such as 0.3")
+        self.word_dropout = WordDropout(word_dropout, deterministic=True)
         self.classifier = Dense(
             vector_width(model, width), len(self.labels), labels=self.labels, rngs=rngs
         )
+
+    def vectors(self, batch: TrainBatch, rngs: nnx.Rngs) -> Vectors:
+        """The vectors of the texts, of which some tokens may be left out."""
+        if self.word_dropout.rate:
+            if isinstance(batch.texts[0], PackedTexts):
+                raise ConfigError(
+                    f"word_dropout={self.word_dropout.rate} takes tokens out of the rows of a "
+                    "batch, and the texts are packed; use word_dropout=0, or data without "
+                    "PackedColumns"
+                )
+            texts = tuple(self.word_dropout(text, rngs=rngs) for text in batch.texts)
+            batch = batch.replace(texts=texts)
+        return super().vectors(batch, rngs)
 
     def vector_loss(self, vectors: Vectors, batch: TrainBatch) -> LossTerms:
         """Cross-entropy of the classes."""
