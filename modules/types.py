@@ -62,6 +62,8 @@ class TextBatch:
         segment_ids: which of several texts packed into one row a token belongs to, ``[B, L]``.
             Tokens attend only within their segment.
         spans: pooling masks, one per wanted vector, ``[B, S, L]``.
+        side_ids: what else is known of a token, such as its language and its script, as N whole
+            numbers, -1 for what is not known, ``[B, L, N]``.
     """
 
     ids: Int[AnyArray, "B L"]
@@ -72,10 +74,17 @@ class TextBatch:
     positions: Int[AnyArray, "B L"] | None = None
     segment_ids: Int[AnyArray, "B L"] | None = None
     spans: Bool[AnyArray, "B S L"] | None = None
+    side_ids: Int[AnyArray, "B L N"] | None = None
 
     def replace(self, **changes: object) -> "TextBatch":
         """Returns a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+    def with_side_ids(self, ids: Int[AnyArray, "B N"]) -> "TextBatch":
+        """Returns a copy in which all tokens of a text have its side ids."""
+        ids = jnp.asarray(ids)
+        shape = (*self.ids.shape, ids.shape[1])
+        return self.replace(side_ids=jnp.broadcast_to(ids[:, None], shape))
 
     def with_states(self, states: Float[Array, "B L D"]) -> "Hidden":
         """Returns states of these tokens, with what encoders and poolings need to know of them."""
@@ -85,6 +94,7 @@ class TextBatch:
             positions=_on_device(self.positions),
             segment_ids=_on_device(self.segment_ids),
             type_ids=_on_device(self.type_ids),
+            side_ids=_on_device(self.side_ids),
         )
 
 
@@ -97,6 +107,7 @@ class Hidden:
         states: ``[B, L, D]``.
         mask: True where a state belongs to real text, ``[B, L]``.
         positions, segment_ids, type_ids: carried along from the batch, ``[B, L]``.
+        side_ids: the same, ``[B, L, N]``.
         layers: the embedding output and the output of every layer, when a consumer asked for
             them; ``layers[0]`` is the embedding output.
         attention_diagonal: attention of each token to itself, per layer and head,
@@ -108,6 +119,7 @@ class Hidden:
     positions: Int[Array, "B L"] | None = None
     segment_ids: Int[Array, "B L"] | None = None
     type_ids: Int[Array, "B L"] | None = None
+    side_ids: Int[Array, "B L N"] | None = None
     layers: tuple[Float[Array, "B L D"], ...] | None = None
     attention_diagonal: Float[Array, "B N H L"] | None = None
 

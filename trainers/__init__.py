@@ -114,6 +114,7 @@ if TYPE_CHECKING:
         ScoreDistillationObjective,
         VectorDistillationObjective,
     )
+    from textzoo.trainers.objectives.languages import LanguageObjective
     from textzoo.trainers.objectives.masked_language import (
         MaskedLanguageObjective,
         make_masked_language_head,

@@ -16,6 +16,7 @@ from textzoo.modules.embeddings.multi_hash import MultiHashEmbedding
 from textzoo.modules.embeddings.n_grams import NGramEmbedding
 from textzoo.modules.embeddings.product_quantized import ProductQuantizedEmbedding
 from textzoo.modules.embeddings.quotient_remainder import QuotientRemainderEmbedding
+from textzoo.modules.embeddings.side import SideEmbedding
 from textzoo.modules.embeddings.subspace import SubspaceEmbedding
 from textzoo.modules.embeddings.subword import SubwordEmbedding
 from textzoo.modules.embeddings.tensor_train import TensorTrainEmbedding
@@ -36,6 +37,7 @@ __all__ = [
     "NGramEmbedding",
     "ProductQuantizedEmbedding",
     "QuotientRemainderEmbedding",
+    "SideEmbedding",
     "SubspaceEmbedding",
     "SubwordEmbedding",
     "SumEmbedding",

@@ -51,6 +51,15 @@ class SumEmbedding(nnx.Module):
         return first.replace(states=total)
 
     @property
+    def vocab_size(self) -> int:
+        """V of the parts that have one, if it is the same."""
+        sizes = {part.vocab_size for part in self.parts if hasattr(part, "vocab_size")}
+        if len(sizes) != 1:
+            # For whoever asks hasattr, this is a class without the attribute.
+            raise AttributeError(f"the parts have the vocabularies {sorted(sizes)}, not one")
+        return int(sizes.pop())
+
+    @property
     def attend(self) -> Attend:
         """Scores every token, as its vector would; only where all parts can."""
         scorers = _scorers(self.parts)

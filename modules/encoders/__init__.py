@@ -8,6 +8,7 @@ from textzoo.modules.encoders.identity import IdentityEncoder
 from textzoo.modules.encoders.next_level import NextLevelEncoder
 from textzoo.modules.encoders.recurrent import RecurrentEncoder
 from textzoo.modules.encoders.recursive_convolution import RecursiveConvolution
+from textzoo.modules.encoders.side import SideVectorsEncoder
 from textzoo.modules.encoders.transformer import TransformerEncoder
 from textzoo.modules.encoders.wave import WaveEncoder
 from textzoo.modules.encoders.windowed import WindowedEncoder
@@ -21,6 +22,7 @@ __all__ = [
     "NextLevelEncoder",
     "RecurrentEncoder",
     "RecursiveConvolution",
+    "SideVectorsEncoder",
     "TransformerEncoder",
     "WaveEncoder",
     "WindowedEncoder",
