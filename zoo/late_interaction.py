@@ -15,7 +15,7 @@ from jaxtyping import Float
 from textzoo.errors import TextInputError
 from textzoo.search import SearchResult
 from textzoo.similarity import normalized
-from textzoo.spans import TokenVectors
+from textzoo.spans import Span, TokenVectors, read_spans
 
 # Products of one block of documents with all queries are kept to about this many.
 _BLOCK_CELLS = 1 << 24
@@ -51,6 +51,28 @@ def score_tokens(
         best = np.maximum.reduceat(products, _starts(chosen), axis=1)
         scores[np.ix_(ours, block)] = np.add.reduceat(best, first, axis=0)
     return scores
+
+
+def span_tokens(text: TokenVectors, spans: Sequence[Span]) -> list[TokenVectors]:
+    """The tokens of each span of a text, in the context of all of it.
+
+    With them :func:`score_tokens` and :func:`search_tokens` compare phrases or propositions token
+    by token, after one encoding of each text: ``sum_{i in s} max_{j in t} q_i . d_j`` for spans s
+    and t. It needs no training for spans (AGRaME, Reddy et al. 2024, masks ColBERT's like this),
+    but keeps a vector for every token.
+
+    Args:
+        text: from ``encode_tokens``.
+        spans: as for ``encode_spans``; tokens that overlap a span are in it.
+
+    Returns:
+        As many as there are spans; one that no token overlaps is empty.
+    """
+    (ranges,) = read_spans([text.text], [spans])
+    return [
+        TokenVectors(text.text, text.vectors[mask], text.offsets[mask])
+        for mask in ranges.token_masks(text.offsets)
+    ]
 
 
 def search_tokens(

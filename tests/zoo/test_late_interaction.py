@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_encoder import tiny_encoder
 from tiny_models import write_tiny_model
 
 import textzoo
@@ -14,6 +15,7 @@ from textzoo.late_interaction import (
     bert_score,
     score_tokens,
     search_tokens,
+    span_tokens,
 )
 from textzoo.spans import TokenVectors
 
@@ -130,3 +132,25 @@ def test_bad_calls_are_refused():
         search_tokens(QUERIES, DOCUMENTS, k=0)
     with pytest.raises(TextInputError, match="3 candidates for 4 references"):
         bert_score(QUERIES, DOCUMENTS)
+
+
+def test_spans_are_compared_by_their_tokens_in_the_context_of_all():
+    encoder = tiny_encoder(layers=1)
+    texts = ["the quick fox jumps over the lazy dog", "a lazy dog and the fox"]
+    first, second = encoder.encode_tokens(texts)
+    spans = [(4, 13), [(0, 3), (24, 36)], (3, 4)]
+    chosen = span_tokens(first, spans)
+    said = ["".join(item.tokens) for item in chosen]
+    assert said == ["quickfox", "thethelazydog"[: len(said[1])], ""]
+    (whole,) = span_tokens(second, [(0, len(texts[1]))])
+    np.testing.assert_array_equal(whole.vectors, second.vectors)
+    found = score_tokens(chosen, [second, *span_tokens(second, [(2, 10)])])
+    for row, item in enumerate(chosen[:2]):
+        a = item.vectors / np.linalg.norm(item.vectors, axis=1, keepdims=True)
+        b = second.vectors / np.linalg.norm(second.vectors, axis=1, keepdims=True)
+        np.testing.assert_allclose(found[row, 0], (a @ b.T).max(axis=1).sum(), rtol=1e-5)
+        inside = (second.offsets[:, 0] < 10) & (second.offsets[:, 1] > 2)
+        np.testing.assert_allclose(found[row, 1], (a @ b[inside].T).max(axis=1).sum(), rtol=1e-5)
+    assert (found[2] == 0).all()
+    with pytest.raises(TextInputError, match="does not lie within its text"):
+        span_tokens(first, [(0, 99)])
