@@ -21,6 +21,7 @@ _EXPORTS = {
     "MatryoshkaObjective": "textzoo.trainers.objectives.matryoshka",
     "MeshConfig": "textzoo.trainers.mesh",
     "MiningConfig": "textzoo.trainers.mining",
+    "MixedVocabularyObjective": "textzoo.trainers.objectives.mixed_vocabulary",
     "Mixture": "textzoo.trainers.data",
     "NLIObjective": "textzoo.trainers.objectives.nli",
     "NextLevelObjective": "textzoo.trainers.objectives.next_level",
@@ -66,6 +67,7 @@ __all__ = [
     "MatryoshkaObjective",
     "MeshConfig",
     "MiningConfig",
+    "MixedVocabularyObjective",
     "Mixture",
     "NLIObjective",
     "NextLevelObjective",
@@ -120,6 +122,7 @@ if TYPE_CHECKING:
         make_masked_language_head,
     )
     from textzoo.trainers.objectives.matryoshka import MatryoshkaObjective
+    from textzoo.trainers.objectives.mixed_vocabulary import MixedVocabularyObjective
     from textzoo.trainers.objectives.next_level import NextLevelObjective
     from textzoo.trainers.objectives.nli import NLIObjective
     from textzoo.trainers.objectives.pair_scores import PairScoreObjective

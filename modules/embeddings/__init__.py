@@ -12,6 +12,7 @@ from textzoo.modules.embeddings.composition import (
 from textzoo.modules.embeddings.fourier import FourierEmbedding
 from textzoo.modules.embeddings.gbst import GBSTEmbedding
 from textzoo.modules.embeddings.hashed import HashedEmbedding
+from textzoo.modules.embeddings.mixed import MixedVocabularyEmbedding
 from textzoo.modules.embeddings.multi_hash import MultiHashEmbedding
 from textzoo.modules.embeddings.n_grams import NGramEmbedding
 from textzoo.modules.embeddings.product_quantized import ProductQuantizedEmbedding
@@ -33,6 +34,7 @@ __all__ = [
     "GBSTEmbedding",
     "GatedEmbedding",
     "HashedEmbedding",
+    "MixedVocabularyEmbedding",
     "MultiHashEmbedding",
     "NGramEmbedding",
     "ProductQuantizedEmbedding",

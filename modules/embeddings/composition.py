@@ -34,7 +34,7 @@ class SumEmbedding(nnx.Module):
     def __init__(
         self, parts: Sequence[Any], *, learn_scales: bool = False, param_dtype: str = "float32"
     ) -> None:
-        self.width = _common_width(parts, "SumEmbedding")
+        self.width = common_width(parts, "SumEmbedding")
         self.parts = nnx.List(parts)
         self.scales = (
             nnx.Param(jnp.ones(len(parts), as_dtype(param_dtype)), **logical_axes(None))
@@ -44,7 +44,7 @@ class SumEmbedding(nnx.Module):
 
     def __call__(self, batch: TextBatch) -> Hidden:
         """Adds up what the parts return."""
-        first, *others = _states_of(self.parts, batch)
+        first, *others = states_of(self.parts, [batch] * len(self.parts))
         total = self._scaled(first.states, 0)
         for index, hidden in enumerate(others, start=1):
             total = total + self._scaled(hidden.states, index)
@@ -62,7 +62,7 @@ class SumEmbedding(nnx.Module):
     @property
     def attend(self) -> Attend:
         """Scores every token, as its vector would; only where all parts can."""
-        scorers = _scorers(self.parts)
+        scorers = scorers_of(self.parts)
 
         def attend(states: Float[Array, "*B D"], *, dtype: Any = jnp.float32) -> Array:
             scores = [
@@ -112,7 +112,7 @@ class ConcatenateEmbedding(nnx.Module):
 
     def __call__(self, batch: TextBatch) -> Hidden:
         """Puts what the parts return side by side."""
-        found = _states_of(self.parts, batch)
+        found = states_of(self.parts, [batch] * len(self.parts))
         states = jnp.concatenate([hidden.states for hidden in found], axis=-1)
         return found[0].replace(
             states=states if self.projection is None else self.projection(states)
@@ -121,7 +121,7 @@ class ConcatenateEmbedding(nnx.Module):
     @property
     def attend(self) -> Attend:
         """Scores every token, as its vector would; only where all parts can."""
-        scorers = _scorers(self.parts)
+        scorers = scorers_of(self.parts)
 
         def attend(states: Float[Array, "*B D"], *, dtype: Any = jnp.float32) -> Array:
             states = states.astype(dtype)
@@ -170,7 +170,7 @@ class GatedEmbedding(nnx.Module):
         self, parts: Sequence[Any], *, gate: str = "token",
         dtype: DtypeName = None, param_dtype: str = "float32", rngs: nnx.Rngs,
     ) -> None:  # fmt: skip
-        self.width = _common_width(parts, "GatedEmbedding")
+        self.width = common_width(parts, "GatedEmbedding")
         if len(parts) < 2:
             raise ValueError("a gate needs two parts to choose from; add one")
         if gate not in ("token", "feature"):
@@ -193,7 +193,7 @@ class GatedEmbedding(nnx.Module):
 
     def __call__(self, batch: TextBatch) -> Hidden:
         """Weighs what the parts return, and adds it up."""
-        found = _states_of(self.parts, batch)
+        found = states_of(self.parts, [batch] * len(self.parts))
         states = jnp.stack([hidden.states for hidden in found], axis=-2)  # [B, L, N, D]
         if self.gate == "token":
             scores = jnp.stack(
@@ -218,7 +218,8 @@ def _widths(parts: Sequence[Any], name: str) -> list[int]:
     return [part.width for part in parts]
 
 
-def _common_width(parts: Sequence[Any], name: str) -> int:
+def common_width(parts: Sequence[Any], name: str) -> int:
+    """The width of all parts of an embedding of that name."""
     widths = _widths(parts, name)
     if len(set(widths)) > 1:
         raise ValueError(
@@ -228,8 +229,9 @@ def _common_width(parts: Sequence[Any], name: str) -> int:
     return widths[0]
 
 
-def _states_of(parts: Sequence[Any], batch: TextBatch) -> list[Hidden]:
-    found = [part(batch) for part in parts]
+def states_of(parts: Sequence[Any], batches: Sequence[TextBatch]) -> list[Hidden]:
+    """What parts return for a batch each, which must be as many states for a text."""
+    found = [part(batch) for part, batch in zip(parts, batches, strict=True)]
     lengths = [hidden.states.shape[1] for hidden in found]
     if len(set(lengths)) > 1:
         raise ValueError(
@@ -239,7 +241,8 @@ def _states_of(parts: Sequence[Any], batch: TextBatch) -> list[Hidden]:
     return found
 
 
-def _scorers(parts: Sequence[Any]) -> list[Attend]:
+def scorers_of(parts: Sequence[Any]) -> list[Attend]:
+    """``attend`` of every part; without one of them, an AttributeError."""
     for index, part in enumerate(parts):
         if not hasattr(part, "attend"):
             # For whoever asks hasattr, this is a class without the attribute.

@@ -4,6 +4,7 @@ from textzoo.modules.tokenizers.base import Tokenized, Tokenizer, check_texts
 from textzoo.modules.tokenizers.bytes import ByteTokenizer
 from textzoo.modules.tokenizers.code_points import CodePointTokenizer
 from textzoo.modules.tokenizers.lexical import LexicalTokenizer
+from textzoo.modules.tokenizers.mixed import MixedVocabularyTokenizer
 from textzoo.modules.tokenizers.n_grams import NGramTokenizer
 from textzoo.modules.tokenizers.subword import SubwordTokenizer
 from textzoo.modules.tokenizers.words import WordTokenizer
@@ -12,6 +13,7 @@ __all__ = [
     "ByteTokenizer",
     "CodePointTokenizer",
     "LexicalTokenizer",
+    "MixedVocabularyTokenizer",
     "NGramTokenizer",
     "SubwordTokenizer",
     "Tokenized",
