@@ -2,6 +2,7 @@
 
 from textzoo.modules.embeddings import (
     Byte2WordEmbedding,
+    Char2SubwordEmbedding,
     CharacterChannelEmbedding,
     CharacterCNNEmbedding,
     CharBertEmbedding,
@@ -80,6 +81,7 @@ PARTS = (
     ByteTokenizer,
     CanineEncoder,
     Centering,
+    Char2SubwordEmbedding,
     CharBertEmbedding,
     CharBertEncoder,
     CharacterCNNEmbedding,
@@ -140,6 +142,7 @@ PARTS = (
 """What a config may name in ``type``, besides what :func:`textzoo.register_module` adds."""
 
 __all__ = [
+    "Char2SubwordEmbedding",
     "NGramEmbedding",
     "NGramTokenizer",
     "PARTS",

@@ -48,6 +48,8 @@ def shrink(config: ModelConfig) -> ModelConfig:
                 small[name] = value.replace(**inner)
         if part.type == "CharacterCNNEmbedding":
             small["filters"] = ((1, 4), (3, 4))
+        if "kept_ids" in part.options:
+            small["kept_ids"] = (3, 5, 7, 9, 11)
         if "num_layers" in part.options:
             # The second layer is the first local one, or has the first one's weights.
             small["num_layers"] = 2

@@ -2,6 +2,7 @@
 
 from textzoo.modules.embeddings.byte2word import Byte2WordEmbedding
 from textzoo.modules.embeddings.canine import CodePointHashEmbedding
+from textzoo.modules.embeddings.char2subword import Char2SubwordEmbedding
 from textzoo.modules.embeddings.character_cnn import CharacterCNNEmbedding
 from textzoo.modules.embeddings.charbert import CharacterChannelEmbedding, CharBertEmbedding
 from textzoo.modules.embeddings.composition import (
@@ -25,6 +26,7 @@ from textzoo.modules.embeddings.token_n_grams import TokenNGramEmbedding
 
 __all__ = [
     "Byte2WordEmbedding",
+    "Char2SubwordEmbedding",
     "CharBertEmbedding",
     "CharacterCNNEmbedding",
     "CharacterChannelEmbedding",

@@ -14,6 +14,7 @@ from textzoo.trainers.batch import TrainBatch
 from textzoo.trainers.losses.token_cross_entropy import blocked_token_cross_entropy
 from textzoo.trainers.objectives.base import Objective, ObjectiveState
 from textzoo.trainers.objectives.selectors import gather_slots
+from textzoo.trainers.objectives.spelling import Spelling
 from textzoo.trainers.objectives.token_masking import (
     EVALUATION,
     MaskingConfig,
@@ -43,6 +44,8 @@ class MaskedLanguageObjective(Objective):
             ``None`` for all.
         log_weights: of every id, to select some tokens more often than others in training; it is
             kept with the training state, and :attr:`token_log_weights` may be replaced.
+        spelling: for a model that reads the units of tokens. A tied head then scores the vectors
+            of all pieces, which are computed in every step, where the embedding has no ``attend``.
 
     Notes:
         The share of a row is rounded, and at least one token. BERT's code also counts special
@@ -59,12 +62,14 @@ class MaskedLanguageObjective(Objective):
         masking: MaskingConfig | None = None,
         loss_block: int | None = None,
         log_weights: Float[Array, "V"] | None = None,
+        spelling: Spelling | None = None,
     ) -> None:
         super().__init__(model)
         self.head = head
         self.vocabulary = vocabulary
         self.masking = masking or MaskingConfig()
         self.loss_block = loss_block
+        self.spelling = spelling
         self.token_log_weights = None if log_weights is None else ObjectiveState(log_weights)
         self.deterministic = True
 
@@ -80,11 +85,15 @@ class MaskedLanguageObjective(Objective):
             rngs.objective(), batch, EVALUATION if self.deterministic else self.masking,
             self.vocabulary, step=step,
             log_weights=None if weights is None or self.deterministic else weights[...],
+            spelling=self.spelling, misspell=not self.deterministic,
         )  # fmt: skip
         selection = masked.selection
         states = gather_slots(encode_tokens(self.model, masked.texts, rngs), selection.slots)
+        scored: Any = self.model.embedding
+        if self.spelling is not None and self.head.output is None:
+            scored = self.spelling.scorer(scored)
         loss, accuracy = blocked_token_cross_entropy(
-            lambda inner: self.head.score(inner, self.model.embedding),
+            lambda inner: self.head.score(inner, scored),
             self.head.transform(states), masked.targets, selection.weights,
             block=self.loss_block,
         )  # fmt: skip
@@ -110,30 +119,37 @@ def encode_tokens(model: TextModel, texts: TextBatch, rngs: nnx.Rngs) -> Float[A
 
 
 def make_masked_language_head(
-    model: TextModel, *, rngs: nnx.Rngs, **options: Any
+    model: TextModel, *, rngs: nnx.Rngs, spelling: Spelling | None = None, **options: Any
 ) -> MaskedLanguageHead:
     """A head that fits a model: tied to its embedding where that can score its table.
 
     Args:
         model: gives the widths.
         rngs: source of initial values.
+        spelling: of the objective. It knows the ids where the embedding reads units alone; and a
+            head may be ``tied=True`` to all pieces that it spells.
         **options: of :class:`MaskedLanguageHead`.
 
     Raises:
         ValueError: the embedding reads no ids, but units of tokens.
     """
     embedding: Any = model.embedding
-    if not hasattr(embedding, "vocab_size"):
+    options = {"tied": hasattr(embedding, "attend"), **options}
+    vocab_size = getattr(embedding, "vocab_size", None)
+    if spelling is not None and (
+        vocab_size is None or (options["tied"] and not hasattr(embedding, "attend"))
+    ):
+        vocab_size = spelling.vocab_size
+    if vocab_size is None:
         raise ValueError(
             f"{type(embedding).__name__} has no vocab_size, so it has no ids of its own that could "
             "be guessed; train it with objectives over vectors of texts, or use an embedding that "
             "reads ids"
         )
-    options = {"tied": hasattr(embedding, "attend"), **options}
     width = state_width(model)
     if options["tied"]:
         options.setdefault("inner_dim", None if embedding.width == width else embedding.width)
-    return MaskedLanguageHead(width, embedding.vocab_size, rngs=rngs, **options)
+    return MaskedLanguageHead(width, vocab_size, rngs=rngs, **options)
 
 
 def state_width(model: TextModel) -> int:

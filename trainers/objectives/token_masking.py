@@ -18,6 +18,7 @@ from textzoo.trainers.batch import TrainBatch
 from textzoo.trainers.objectives import selectors
 from textzoo.trainers.objectives.corruptors import corrupt, ordinary_ids
 from textzoo.trainers.objectives.selectors import Selection
+from textzoo.trainers.objectives.spelling import Spelling
 
 UNITS = ("token", "word", "span", "n_gram")
 
@@ -184,6 +185,8 @@ def mask_texts(
     *,
     step: Int[Array, ""],
     log_weights: Float[Array, "V"] | Float[Array, "B L"] | None = None,
+    spelling: Spelling | None = None,
+    misspell: bool = False,
 ) -> MaskedTexts:
     """Selects tokens of the first column and replaces them.
 
@@ -194,12 +197,15 @@ def mask_texts(
         vocabulary: of the tokenizer that made the ids.
         step: for a rate that changes.
         log_weights: log-probability weights for being selected, of every id or of every token.
+        spelling: gives all tokens their units anew, those of what stands there now.
+        misspell: whether it may misspell them.
 
     Raises:
-        ValueError: the batch lacks words, or its tokens are known by their letters too.
+        ValueError: the batch lacks words, or its tokens are known by their letters too, and there
+            is no spelling.
     """
     texts = batch.texts[0]
-    _check(batch, config)
+    _check(batch, config, spelling)
     ids, real = jnp.asarray(texts.ids), jnp.asarray(texts.mask)
     if batch.row_mask is not None:
         real = real & jnp.asarray(batch.row_mask)[:, None]
@@ -221,25 +227,30 @@ def mask_texts(
         mask_share=config.mask_share, random_share=config.random_share,
         once_per_unit=config.once_per_unit,
     )  # fmt: skip
+    texts = texts.replace(ids=corrupted)
+    if spelling is not None:
+        edit_key = jax.random.fold_in(key, 1) if misspell else None
+        texts = spelling.respell(texts, key=edit_key)
     return MaskedTexts(
-        texts=texts.replace(ids=corrupted),
+        texts=texts,
         selection=selection,
         targets=selectors.gather_slots(ids, selection.slots),
         real=real,
     )
 
 
-def _check(batch: TrainBatch, config: MaskingConfig) -> None:
+def _check(batch: TrainBatch, config: MaskingConfig, spelling: Spelling | None) -> None:
     if config.needs_words and batch.word_ids is None:
         raise ValueError(
             f"unit={config.unit!r} of whole words needs to know them, and the batch has no "
             "word_ids; let the data pipeline add them, or mask tokens: unit='token', or "
             "of_words=False"
         )
-    if batch.texts[0].units is not None:
+    if batch.texts[0].units is not None and spelling is None:
         raise ValueError(
             "the tokens of this batch also come as characters or hashes (units), which would "
-            "give away what is masked; use a tokenizer that makes ids only"
+            "give away what is masked; use a tokenizer that makes ids only, or give the objective "
+            "spelling=Spelling.of(tokenizer)"
         )
 
 

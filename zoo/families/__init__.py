@@ -10,6 +10,7 @@ FAMILIES = (
     "byte2word",
     "bytes",
     "canine",
+    "char2subword",
     "character_bert",
     "charbert",
     "charformer",

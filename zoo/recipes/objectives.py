@@ -39,6 +39,7 @@ from textzoo.trainers.objectives.replaced_token import (
     generator_config,
 )
 from textzoo.trainers.objectives.simcse import SimCSEObjective
+from textzoo.trainers.objectives.spelling import Spelling
 from textzoo.trainers.objectives.sub_sentence import SubSentenceObjective
 from textzoo.trainers.objectives.token_masking import MaskingConfig, Vocabulary
 from textzoo.trainers.objectives.triplet import TripletObjective
@@ -46,7 +47,7 @@ from textzoo.trainers.objectives.triplet import TripletObjective
 # Arguments that are made here, not taken from a recipe.
 _MADE = (
     "self", "model", "head", "vocabulary", "log_weights", "labels", "num_classes", "rngs",
-    "generator", "generator_head",
+    "generator", "generator_head", "spelling",
 )  # fmt: skip
 
 
@@ -87,6 +88,8 @@ class ObjectiveType:
             found["head"] = Mapping[str, Any]
             if self.cls is ReplacedTokenObjective:
                 found["generator_fraction"] = float
+            if self.cls is MaskedLanguageObjective:
+                found["edit_rate"] = float
         else:
             found["matryoshka"] = Mapping[str, Any]
         return found
@@ -175,6 +178,7 @@ def make_objective(
     if entry.kind == "mlm":
         options = _masking_options(options, tokenizer)
     if entry.cls is MaskedLanguageObjective:
+        options["spelling"] = _spelling(tokenizer, options.pop("edit_rate", 0.0))
         options["head"] = _head(options, model, seed)
     if entry.cls is ReplacedTokenObjective:
         options |= _generator(options, model, seed)
@@ -202,12 +206,20 @@ def _masking_options(options: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
     return {**options, "masking": masking, "vocabulary": Vocabulary.of(tokenizer)}
 
 
+def _spelling(tokenizer: Any, edit_rate: float) -> Spelling | None:
+    """The units of pieces, where they have some; mistakes in them need some."""
+    if getattr(tokenizer, "unit_table", None) is None and not edit_rate:
+        return None
+    return Spelling.of(tokenizer, edit_rate=edit_rate)
+
+
 def _head(options: dict[str, Any], model: TextModel, seed: int) -> MaskedLanguageHead:
     """The head that guesses tokens; its own options are taken out of the others."""
     own = dict(options.pop("head", {}))
     names = inspect.signature(MaskedLanguageHead.__init__).parameters
     check_keys(own, set(names) - {*_MADE, "width", "vocab_size"}, "objective.head")
-    return make_masked_language_head(model, rngs=nnx.Rngs(seed), **own)
+    spelling = options.get("spelling")
+    return make_masked_language_head(model, rngs=nnx.Rngs(seed), spelling=spelling, **own)
 
 
 def _generator(options: dict[str, Any], model: TextModel, seed: int) -> dict[str, Any]:
