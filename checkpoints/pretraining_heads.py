@@ -9,6 +9,7 @@ from flax import nnx
 
 from textzoo.checkpoints import weights
 from textzoo.checkpoints.conversion import FAMILIES
+from textzoo.checkpoints.conversion.family import read_value
 from textzoo.checkpoints.conversion.pretraining_heads import (
     MASKED_LANGUAGE,
     REPLACED_TOKEN,
@@ -26,6 +27,8 @@ def read_masked_language_head(
 ) -> MaskedLanguageHead:
     """The head of a ``BertForMaskedLM`` or one of its relatives, tied to the model's embedding.
 
+    RemBERT's alone has an output table of its own.
+
     The model itself is read by :func:`textzoo.load` or
     :func:`textzoo.checkpoints.transformers_layout.read_transformers`.
 
@@ -39,7 +42,8 @@ def read_masked_language_head(
     """
     directory = Path(directory)
     data, tensors, table = _open(directory, MASKED_LANGUAGE)
-    if data.get("tie_word_embeddings") is False:
+    tied = table.inner_dim is None
+    if tied and data.get("tie_word_embeddings") is False:
         raise ConfigError(
             f"{directory} has an output table of its own (tie_word_embeddings=false), and heads "
             "that are read are tied to the embedding; begin with a new head instead"
@@ -47,12 +51,14 @@ def read_masked_language_head(
     config = FAMILIES[data["model_type"]].config(data)
     options = config.encoder.options
     inner, vocab_size = config.embedding.options["width"], config.embedding.options["vocab_size"]
+    if table.inner_dim is not None:
+        inner = read_value(data, table.inner_dim, int)
     names = {rule.target: rule.source for rule in table.rules}
 
     def make() -> MaskedLanguageHead:
         return MaskedLanguageHead(
             options["width"], vocab_size,
-            inner_dim=None if inner == options["width"] else inner,
+            inner_dim=None if inner == options["width"] else inner, tied=tied,
             activation=table.activation or _activation(data, options),
             norm_eps=options.get("norm_eps", 1e-12),
             use_bias=names["dense.bias"] in tensors, use_norm_bias=names["norm.bias"] in tensors,

@@ -23,11 +23,13 @@ MASKED = {
     "albert": "AlbertForMaskedLM",
     "mpnet": "MPNetForMaskedLM",
     "modernbert": "ModernBertForMaskedLM",
+    "rembert": "RemBertForMaskedLM",
 }
 """Case and class of transformers."""
 REPLACED = {"electra": "ElectraForPreTraining", "electra_wide": "ElectraForPreTraining"}
 GOLDEN = {
     "bert_masked_language": ("bert", "BertForMaskedLM"),
+    "rembert_masked_language": ("rembert", "RemBertForMaskedLM"),
     "electra_replaced_token": ("electra", "ElectraForPreTraining"),
 }
 """Files in ``tests/golden``, made by ``make_pretraining_heads.py``."""

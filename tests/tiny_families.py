@@ -73,6 +73,11 @@ CASES = {
         ),
     ),
     "mpnet": ("mpnet", {**_ROBERTA, "max_position_embeddings": 142}),
+    "rembert": (
+        "rembert",
+        _BERT
+        | dict(input_embedding_size=16, output_embedding_size=20, bos_token_id=2, eos_token_id=3),
+    ),
     "modernbert": ("modernbert", _MODERNBERT),
     "modernbert_biased": (
         "modernbert",

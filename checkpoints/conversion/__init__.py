@@ -7,6 +7,7 @@ from textzoo.checkpoints.conversion.distilbert import DISTILBERT
 from textzoo.checkpoints.conversion.family import Family
 from textzoo.checkpoints.conversion.modernbert import MODERNBERT
 from textzoo.checkpoints.conversion.mpnet import MPNET
+from textzoo.checkpoints.conversion.rembert import REMBERT
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family
@@ -20,6 +21,7 @@ FAMILIES: dict[str, Family] = {
         MPNET,
         MODERNBERT,
         CANINE,
+        REMBERT,
     )
 }
 """By transformers model type. An export takes the first family that fits."""

@@ -2,12 +2,13 @@
 
 The families leave them out, as they are no part of an encoder. What has no counterpart here stays
 left out: the heads of pairs (``cls.seq_relationship``, ``sop_classifier``), poolers, and the output
-table (``decoder.weight``) with its copy of the bias, which are tied to the embedding and the bias.
+table (``decoder.weight``) with its copy of the bias, which are tied to the embedding and the bias;
+RemBERT's has rows of its own.
 """
 
 import dataclasses
 
-from textzoo.checkpoints.conversion.table import VECTOR, Rule, linear_rules, norm_rules
+from textzoo.checkpoints.conversion.table import KERNEL, VECTOR, Rule, linear_rules, norm_rules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +18,13 @@ class HeadTable:
     Attributes:
         rules: from their names to the paths in our head.
         activation: of the head where it is not that of the layers.
+        inner_dim: entry of ``config.json`` with the width of an output table of its own; ``None``
+            where the head is tied to the embedding.
     """
 
     rules: tuple[Rule, ...]
     activation: str | None = None
+    inner_dim: str | None = None
 
 
 def _masked(dense: str, norm: str, bias: str, activation: str | None = None) -> HeadTable:
@@ -52,6 +56,15 @@ MASKED_LANGUAGE: dict[str, HeadTable] = {
         "gelu",
     ),
     "modernbert": _masked("head.dense", "head.norm", "decoder.bias"),
+    "rembert": HeadTable(
+        (
+            *_masked(
+                "cls.predictions.dense", "cls.predictions.LayerNorm", "cls.predictions.decoder.bias"
+            ).rules,
+            Rule("cls.predictions.decoder.weight", "output.kernel", KERNEL),
+        ),
+        inner_dim="output_embedding_size",
+    ),
 }
 """By transformers model type, tables for :class:`textzoo.modules.heads.MaskedLanguageHead`."""
 

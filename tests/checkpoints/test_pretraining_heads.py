@@ -37,6 +37,13 @@ def test_the_masked_language_loss_of_bert_is_that_of_transformers(tmp_path):
     np.testing.assert_allclose(our_masked_loss(tmp_path, ids, mask, labels), loss, rtol=1e-5)
 
 
+def test_rembert_scores_with_an_output_table_of_its_own(tmp_path):
+    ids, mask, labels, loss = read("rembert_masked_language", tmp_path)
+    np.testing.assert_allclose(our_masked_loss(tmp_path, ids, mask, labels), loss, rtol=1e-5)
+    head = read_masked_language_head(tmp_path)
+    assert head.output.kernel.shape == (20, 90)
+
+
 def test_the_replaced_token_loss_of_electra_is_that_of_transformers(tmp_path):
     ids, mask, labels, loss = read("electra_replaced_token", tmp_path)
     np.testing.assert_allclose(our_replaced_loss(tmp_path, ids, mask, labels), loss, rtol=1e-5)

@@ -35,7 +35,7 @@ def main() -> None:
         weights = {
             f"weights/{key}": tensor.numpy().astype(np.float16)
             for key, tensor in model.state_dict().items()
-            if "position_ids" not in key and "decoder" not in key
+            if "position_ids" not in key and ("decoder" not in key or name == "rembert")
         }
         np.savez_compressed(
             HERE / f"{file}.npz",

@@ -46,6 +46,7 @@ TASK_CLASSES = {
     "albert": "AlbertForPreTraining",
     "mpnet": "MPNetForMaskedLM",
     "modernbert": "ModernBertForMaskedLM",
+    "rembert": "RemBertForMaskedLM",
 }
 
 
