@@ -186,6 +186,8 @@ def make_recipe(
         "data": {
             "sources": [str(train)], "held_out": [str(dev)], "labels": "label",
             "batch_size": batch_size, "lengths": list(lengths), "seed": seed,
+            # Little padding: batches of texts of similar lengths.
+            "tokenize_ahead": True, "group_by_length": 16,
         },
         "training": {
             "epochs": epochs, "evaluate_every": "epoch", "best_metric": _METRIC, "seed": seed,

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from flax import nnx
 
 from textzoo.checkpoints.bundle import Bundle
 from textzoo.checkpoints.directory import with_dtype
-from textzoo.checkpoints.weights import fill, get_parameters
+from textzoo.checkpoints.weights import fill, get_parameters, parameter_shapes
 from textzoo.config import ModelConfig, Part
 from textzoo.errors import ConfigError, TextzooError
 from textzoo.fitting import check_fit
@@ -118,12 +119,31 @@ def _take_embedding(model: TextModel, name: str, tokenizer: Tokenizer) -> None:
             "out, and its tokenizer is taken, too"
         )
     try:
-        fill(model.embedding, get_parameters(source.model.embedding), source=name)
+        arrays = _narrowed(get_parameters(source.model.embedding), model.embedding)
+        fill(model.embedding, arrays, source=name)
     except TextzooError as error:
         raise ConfigError(
             f"model.embedding_from={name!r} has another embedding than the architecture: {error}; "
-            "give the architecture one of the same type and width in model.overrides.embedding"
+            "give the architecture one of the same type in model.overrides.embedding, as wide or "
+            "narrower"
         ) from error
+
+
+def _narrowed(arrays: dict[str, np.ndarray], embedding: nnx.Module) -> dict[str, np.ndarray]:
+    """A table in fewer dimensions, if the new one is narrower: those that keep products best.
+
+    They are the first right singular vectors of the table, so that inner products of rows change
+    as little as they can. Of each direction, the sign makes its largest entry positive.
+    """
+    wanted = parameter_shapes(embedding).get("table")
+    table = arrays.get("table")
+    if len(arrays) > 1 or wanted is None or table is None or wanted[-1] >= table.shape[1]:
+        return arrays
+    table = table.astype(np.float64)
+    directions = np.linalg.eigh(table.T @ table)[1][:, ::-1][:, : wanted[-1]]
+    largest = np.abs(directions).argmax(axis=0)
+    directions = directions * np.sign(directions[largest, np.arange(directions.shape[1])])
+    return {"table": (table @ directions).astype(np.float32)}
 
 
 def _overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:

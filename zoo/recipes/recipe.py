@@ -34,7 +34,8 @@ class ModelSection:
             ``tokenizer.json``. Architectures over bytes, characters or words have their own.
         new_vocabulary: instead of a tokenizer: learn one from the rows, with so many pieces.
         embedding_from: name, directory or hub id of a model whose token vectors an architecture
-            begins with; its tokenizer is then the default.
+            begins with; its tokenizer is then the default. A narrower table is filled with the
+            principal directions of the wider one.
         max_length: longer texts are cut; that of the tokenizer if absent.
         dtype: what the model computes in, such as ``"bfloat16"``.
         pooling: a part, ``{type = "MeanPooling"}``, in place of the model's own, if it has one.

@@ -262,6 +262,23 @@ def test_a_fresh_model_begins_with_the_token_vectors_of_another(tiny):
         make_model(dataclasses.replace(section, tokenizer="static_english_small"))
 
 
+def test_a_narrower_model_begins_with_the_best_products_of_token_vectors(tiny):
+    overrides = {
+        "embedding": {"width": 3},
+        "encoder": {"width": 3, "num_layers": 1, "num_heads": 1, "max_length": 16},
+    }
+    section = ModelSection(
+        architecture="bert_tiny_uncased", embedding_from=tiny, overrides=overrides
+    )
+    table = np.asarray(make_model(section).model.embedding.table[...], np.float64)
+    source = np.asarray(load(tiny).model.embedding.table[...], np.float64)
+    left, sizes, right = np.linalg.svd(source, full_matrices=False)
+    np.testing.assert_allclose(
+        table @ table.T, (left[:, :3] * sizes[:3] ** 2) @ left[:, :3].T, atol=1e-5
+    )
+    np.testing.assert_allclose(np.abs(table), np.abs(left[:, :3] * sizes[:3]), atol=1e-5)
+
+
 def test_an_architecture_over_bytes_brings_its_tokenizer():
     bundle = make_model(ModelSection(architecture="byte_bert_tiny", max_length=12))
     assert type(bundle.tokenizer).__name__ == "ByteTokenizer"
