@@ -1,6 +1,7 @@
 """``textzoo evaluate``: how good a model is at a task."""
 
 import json as json_format
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from textzoo.cli.terminal import status, stdout
 from textzoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from textzoo.evaluation import ClassificationResult, RetrievalResult, StsResult
+    from textzoo.evaluation.run import Result
 
 _NO_NOISE = NoiseOptions()
 
@@ -41,6 +42,7 @@ def evaluate(
     Retrieval (nDCG@10, MRR@10, recall): scifact, limit_small, beir (your own BEIR folder).
     Classification (a linear probe's accuracy): ag_news, sst2, trec, cr, mpqa, imdb_small,
     classification (your own TSV: label, text).
+    Claims (precision@1, recall, cosines of siblings): propsegment, propositions (your own JSONL).
     What mistakes in texts cost (scores under edits of characters, and misspellings): noise.
 
     Nothing is downloaded: --data is the task's folder, or one that holds it under its name.
@@ -89,7 +91,7 @@ def evaluate(
     return 0
 
 
-def result_table(result: "StsResult | RetrievalResult | ClassificationResult") -> Table:
+def result_table(result: "Result") -> Table:
     """Every field of a result, shares and correlations times 100."""
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("measure")
@@ -100,7 +102,7 @@ def result_table(result: "StsResult | RetrievalResult | ClassificationResult") -
     for name, value in data.items():
         if name in intervals:
             continue
-        interval = intervals.get(f"{name.removesuffix('_at_10')}_interval")
+        interval = intervals.get(f"{re.sub(r'_at_[0-9]+$', '', name)}_interval")
         spread = "" if interval is None else " to ".join(map(_percent, interval))
         if name == "recall_at":
             for k, share in value.items():
@@ -113,7 +115,10 @@ def result_table(result: "StsResult | RetrievalResult | ClassificationResult") -
 
 
 def _label(name: str) -> str:
-    return {"ndcg_at_10": "nDCG@10", "mrr_at_10": "MRR@10"}.get(name, name.replace("_", " "))
+    special = {"ndcg_at_10": "nDCG@10", "mrr_at_10": "MRR@10"}
+    return special.get(
+        name, name.replace("_at_", "@").replace("_", " ").replace("maxsim", "MaxSim")
+    )
 
 
 def _text(value: Any) -> str:

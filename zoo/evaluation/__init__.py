@@ -15,6 +15,11 @@ from textzoo.evaluation.classification import (
 )
 from textzoo.evaluation.metrics import ndcg, pearson, recall, reciprocal_rank, spearman
 from textzoo.evaluation.noise import NoiseCurve, NoisePoint, noise_curve
+from textzoo.evaluation.propositions import (
+    PropositionData,
+    PropositionResult,
+    proposition_retrieval,
+)
 from textzoo.evaluation.retrieval import (
     RetrievalData,
     RetrievalResult,
@@ -34,6 +39,8 @@ __all__ = [
     "LabeledTexts",
     "NoiseCurve",
     "NoisePoint",
+    "PropositionData",
+    "PropositionResult",
     "RetrievalData",
     "RetrievalResult",
     "StsPairs",
@@ -46,6 +53,7 @@ __all__ = [
     "noise_curve",
     "pair_scores",
     "pearson",
+    "proposition_retrieval",
     "rank",
     "read_task",
     "recall",

@@ -213,7 +213,16 @@ def _halves(encoder: SupportsEncode, data: TaskData) -> _Halves:
         return _sts(encoder, data)
     if isinstance(data, RetrievalData):
         return _retrieval(encoder, data)
-    return _classification(data)
+    return _classification(_labeled(data))
+
+
+def _labeled(data: TaskData) -> ClassificationData:
+    if not isinstance(data, ClassificationData):
+        raise ConfigError(
+            f"mistakes are not made in {type(data).__name__}; use a task of similarity, retrieval "
+            "or classification"
+        )
+    return data
 
 
 def _sts(encoder: SupportsEncode, data: StsPairs) -> _Halves:
@@ -302,7 +311,8 @@ def take_some(data: TaskData, limit: int, *, seed: int = 0) -> TaskData:
             corpus={d: text for d, text in data.corpus.items() if d in wanted},
             qrels={query: judged[query] for query in queries},
         )
-    parts = [part and _rows(part, some(len(part))) for part in (data.train, data.test)]
+    labeled = _labeled(data)
+    parts = [part and _rows(part, some(len(part))) for part in (labeled.train, labeled.test)]
     train, test = parts
     assert train is not None
     return ClassificationData(train=train, test=test)

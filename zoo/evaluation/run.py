@@ -3,12 +3,17 @@
 from pathlib import Path
 
 from textzoo.evaluation.classification import ClassificationResult, classification_probe
+from textzoo.evaluation.propositions import (
+    PropositionData,
+    PropositionResult,
+    proposition_retrieval,
+)
 from textzoo.evaluation.retrieval import RetrievalData, RetrievalResult, retrieval
 from textzoo.evaluation.scoring import SupportsEncode
 from textzoo.evaluation.sts import StsPairs, StsResult, sts
 from textzoo.evaluation.tasks import TaskData, read_task
 
-Result = StsResult | RetrievalResult | ClassificationResult
+Result = StsResult | RetrievalResult | ClassificationResult | PropositionResult
 
 
 def evaluate(
@@ -47,6 +52,8 @@ def evaluate_data(
         return sts(encoder, data, prompt=prompt, truncate_dim=truncate_dim)
     if isinstance(data, RetrievalData):
         return retrieval(encoder, data.queries, data.corpus, data.qrels, truncate_dim=truncate_dim)
+    if isinstance(data, PropositionData):
+        return proposition_retrieval(encoder, data, prompt=prompt, truncate_dim=truncate_dim)
     return classification_probe(
         encoder, data.train, data.test, prompt=prompt, truncate_dim=truncate_dim
     )

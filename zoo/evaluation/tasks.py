@@ -13,11 +13,12 @@ import numpy as np
 
 from textzoo.errors import DataError, TextzooError, closest
 from textzoo.evaluation.classification import LabeledTexts
+from textzoo.evaluation.propositions import PropositionData, read_propositions
 from textzoo.evaluation.retrieval import RetrievalData
 from textzoo.evaluation.sts import StsPairs
 from textzoo.text_files import get, read_jsonl, read_tsv
 
-Kind = Literal["sts", "retrieval", "classification"]
+Kind = Literal["sts", "retrieval", "classification", "propositions"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class ClassificationData:
     test: LabeledTexts | None
 
 
-TaskData = StsPairs | RetrievalData | ClassificationData
+TaskData = StsPairs | RetrievalData | ClassificationData | PropositionData
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -202,9 +203,13 @@ TASKS: Mapping[str, Task] = {
               labeled_reader("label", "sentence")),
         _task("imdb_small", "classification", "whole movie reviews, 2 classes",
               labeled_reader("label", "text")),
+        _task("propsegment", "propositions", "claims that another document makes too",
+              read_propositions),
         _task("sts", "sts", "your own TSV: sentence1, sentence2, score", read_sts),
         _task("beir", "retrieval", "your own folder in BEIR layout", read_beir),
         _task("classification", "classification", "your own TSV: label, text", labeled_reader()),
+        _task("propositions", "propositions", "your own JSONL: text, document, spans, labels",
+              read_propositions),
     )
 }  # fmt: skip
 """What ``textzoo evaluate`` can measure, by name."""

@@ -45,8 +45,12 @@ _SCORES = {
     "StsResult": {"spearman": "spearman", "pearson": "pearson"},
     "RetrievalResult": {"ndcg": "ndcg_at_10", "mrr": "mrr_at_10"},
     "ClassificationResult": {"accuracy": "accuracy"},
+    "PropositionResult": {"precision": "precision_at_1", "sibling_cosine": "sibling_cosine"},
 }
-_MAIN_SCORE = {"sts": "spearman", "retrieval": "ndcg", "classification": "accuracy"}
+_MAIN_SCORE = {
+    "sts": "spearman", "retrieval": "ndcg", "classification": "accuracy",
+    "propositions": "precision",
+}  # fmt: skip
 _STAND_IN_CLASSES = ("no", "yes")
 
 
