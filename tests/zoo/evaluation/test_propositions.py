@@ -166,6 +166,7 @@ def test_what_cannot_be_measured_is_named(rows, tmp_path):
 
 def test_noise_is_not_for_claims(rows):
     from textzoo.evaluation import noise_curve
+    from textzoo.noise import CharacterNoise
 
     with pytest.raises(ConfigError, match="mistakes are not made in PropositionData"):
-        noise_curve(Table({}), read_task("propositions", rows), {})
+        noise_curve(Table({}), read_task("propositions", rows), {"edits": CharacterNoise()})
