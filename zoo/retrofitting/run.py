@@ -14,8 +14,10 @@ from textzoo.fingerprint import model_fingerprint
 from textzoo.inputs import as_list
 from textzoo.noise import Noise
 from textzoo.retrofitting.config import RetrofitConfig, Stage
+from textzoo.retrofitting.mimicking import keep_rows, retrieved
 from textzoo.retrofitting.stages import (
     digest_of,
+    masked_stage,
     table_stage,
     text_stage,
     texts_with_vectors,
@@ -42,7 +44,8 @@ class RetrofitResult:
         scores: of every stage that was run, by its name, ``"before"`` of fresh weights, and
             ``"solve"`` where the embedding was solved for the old table: what evaluators say, and
             of the embedding ``"table/unexplained"``, the share of the variance of the old rows
-            that it leaves unexplained, where it is fitted to them.
+            that it leaves unexplained, where it is fitted to them; with ``mimic`` also
+            ``"table/retrieved"``, the share of the pieces whose row matches them best.
     """
 
     encoder: TextEncoder | None
@@ -90,7 +93,7 @@ def retrofit(
         TextInputError: an item of ``texts`` is not text.
         ConfigError: the embedding has another width than the encoder takes, or fewer rows than
             the tokenizer has ids; the tokenizer's ids are not the teacher's, and there is a stage
-            ``table``; there are stages for texts, and no texts; no stage is left.
+            ``table`` or ``masked``; there are stages for texts, and no texts; no stage is left.
         ResumeError: the directory was begun with other arguments.
     """
     directory = Path(directory)
@@ -98,13 +101,13 @@ def retrofit(
     stages = config.stages()
     _check_call(teacher, stages, texts)
     student = make_student(
-        teacher, embedding, tokenizer, texts, with_table="table" in stages, solve=config.solve,
-        seed=config.seed,
+        teacher, embedding, tokenizer, texts, with_table=bool({"table", "masked"} & set(stages)),
+        solve=config.solve, seed=config.seed,
     )  # fmt: skip
     if not stages and not student.solve:
         raise ConfigError(
-            "every stage is None, and nothing is solved either; keep at least one of table, frozen "
-            "and joint, or use an embedding with fit_rows and solve=True"
+            "every stage is None, and nothing is solved either; keep at least one of table, "
+            "masked, frozen and joint, or use an embedding with fit_rows and solve=True"
         )
     _check_directory(directory, _identity(teacher, student, texts, noise, config))
     scores: dict[str, Mapping[str, float]] = {}
@@ -113,18 +116,21 @@ def retrofit(
         found = {}
         if student.table is not None:
             found["table/unexplained"] = student.table.unexplained(student.model.embedding)
+            if config.mimic is not None:
+                found["table/retrieved"] = retrieved(student.model.embedding, student.table)
         for evaluator in evaluators:
             found.update(evaluator(student.model))
         scores[stage] = found
         on_stage(stage, found)
 
+    keep_rows(student)
     report("before")
     if student.solve:
         assert student.table is not None
         student.table.solve(student.model.embedding, seed=config.seed)
         report("solve")
     source: Source | None = None
-    if set(stages) - {"table"}:
+    if {"frozen", "joint"} & set(stages):
         source = texts_with_vectors(teacher, texts, directory, show_progress)
     if source is not None and noise is not None:
         source = NoisyTexts(
@@ -133,7 +139,9 @@ def retrofit(
     for stage, numbers in stages.items():
         if stage == "table":
             assert student.table is not None
-            objective, data = table_stage(student, student.table, numbers, directory, config.seed)
+            objective, data = table_stage(student, student.table, numbers, directory, config)
+        elif stage == "masked":
+            objective, data = masked_stage(student, numbers, texts, config)
         else:
             assert source is not None
             objective, data = text_stage(student, numbers, source, config)
@@ -176,6 +184,9 @@ def _identity(
     del settings["save_every"], settings["evaluate_every"]
     if not student.solve:
         del settings["solve"]
+    # Directories that were begun before these existed may go on.
+    fresh = {"mimic": None, "masked": None, "edit_rate": 0.0}
+    settings = {k: v for k, v in settings.items() if k not in fresh or v != fresh[k]}
     found = {
         "teacher": model_fingerprint(teacher.model, teacher.tokenizer),
         "model": student.model.config.to_dict(), "texts": digest_of(texts),

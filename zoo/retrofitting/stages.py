@@ -11,6 +11,7 @@ from flax import nnx
 
 from textzoo.fingerprint import model_fingerprint
 from textzoo.retrofitting.config import RetrofitConfig, Stage
+from textzoo.retrofitting.mimicking import MimicObjective, masked_objective, spelling_of
 from textzoo.retrofitting.student import Student
 from textzoo.retrofitting.table import OldTable, PieceTokenizer, TableRegressionObjective
 from textzoo.text_encoder import TextEncoder
@@ -25,10 +26,12 @@ from textzoo.trainers.vector_cache import cached_vectors
 
 _TEXTS_AT_ONCE = 4096
 _NOT_THE_EMBEDDING = r"^model\.(?!embedding\.)"
+_OLD_TABLE = r"^head\.output\."
+_KEPT_ROWS = r"^model\.embedding\.kept$"
 
 
 def table_stage(
-    student: Student, table: OldTable, stage: Stage, directory: Path, seed: int
+    student: Student, table: OldTable, stage: Stage, directory: Path, config: RetrofitConfig
 ) -> tuple[Objective, TextData]:
     """The embedding alone, with the pieces and their rows as data."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -40,24 +43,44 @@ def table_stage(
     source = WithVectors(RowsSource(numbers, ("text",), name="pieces"), "row", path)
     data = TextData(
         source, PieceTokenizer(table.pieces), columns=("text",), targets="row", lengths=(1,),
-        batch_size=min(stage.batch_size, len(source)), seed=seed,
+        batch_size=min(stage.batch_size, len(source)), seed=config.seed,
     )  # fmt: skip
-    return TableRegressionObjective(student.model.embedding, variance=table.variance), data
+    embedding, mimic = student.model.embedding, config.mimic
+    if mimic is None:
+        return TableRegressionObjective(embedding, variance=table.variance), data
+    spelling = spelling_of(student.tokenizer, mimic.edit_rate) if mimic.edit_rate else None
+    return MimicObjective(embedding, table, mimic, spelling=spelling), data
+
+
+def masked_stage(
+    student: Student, stage: Stage, texts: Sequence[str], config: RetrofitConfig
+) -> tuple[Objective, TextData]:
+    """Masked tokens of texts, in the whole model."""
+    rows = RowsSource(({"text": text} for text in texts), ("text",), name="texts", strict=True)
+    data = TextData(
+        rows, student.tokenizer, columns=("text",), lengths=_lengths(student, config),
+        batch_size=min(stage.batch_size, len(rows)), seed=config.seed,
+    )  # fmt: skip
+    return masked_objective(student, edit_rate=config.edit_rate, seed=config.seed), data
 
 
 def text_stage(
     student: Student, stage: Stage, source: Source, config: RetrofitConfig
 ) -> tuple[Objective, TextData]:
     """The whole model, with texts and the teacher's vectors of them as data."""
-    longest = student.tokenizer.max_length
-    lengths = tuple(length for length in config.lengths if length < longest)
-    if len(lengths) < len(config.lengths):
-        lengths = (*lengths, longest)
     data = TextData(
-        source, student.tokenizer, columns=("text",), targets="vector", lengths=lengths,
-        batch_size=min(stage.batch_size, len(source)), seed=config.seed,
+        source, student.tokenizer, columns=("text",), targets="vector",
+        lengths=_lengths(student, config), batch_size=min(stage.batch_size, len(source)),
+        seed=config.seed,
     )  # fmt: skip
     return VectorDistillationObjective(student.model, metric=config.metric), data
+
+
+def _lengths(student: Student, config: RetrofitConfig) -> tuple[int, ...]:
+    """The padded lengths, no longer than texts can be."""
+    longest = student.tokenizer.max_length
+    lengths = tuple(length for length in config.lengths if length < longest)
+    return lengths if len(lengths) == len(config.lengths) else (*lengths, longest)
 
 
 def training_config(
@@ -80,10 +103,15 @@ def training_config(
     if stage == "joint" and has_more:
         scale = config.encoder_rate_scale
         rules = (GroupRule(pattern=_NOT_THE_EMBEDDING, learning_rate_scale=scale),)
+    frozen = (_NOT_THE_EMBEDDING,) if stage in ("masked", "frozen") and has_more else ()
+    if stage == "masked":
+        frozen = (*frozen, _OLD_TABLE)
+    if stage != "joint" and getattr(model.embedding, "kept", None) is not None:
+        frozen = (*frozen, _KEPT_ROWS)
     optimizer = OptimizerConfig(
         schedule=ScheduleConfig(kind="linear", peak=numbers.learning_rate, warmup_share=0.05),
         weight_decay=0.0, rules=rules,
-        frozen=(_NOT_THE_EMBEDDING,) if stage == "frozen" and has_more else (),
+        frozen=frozen,
     )  # fmt: skip
     return TrainingConfig(
         steps=numbers.steps, optimizer=optimizer, seed=config.seed, keep_last=1, keep_best=0,
