@@ -32,6 +32,7 @@ SIZES = {
     "vocab_size": 64, "width": 16, "factor_dim": 8, "num_heads": 2, "hidden_dim": 32,
     "embed_dim": 8, "max_length": 24, "local_window": 4, "window": 8, "stride": 4,
     "downsample": 3, "unit_dim": 8, "num_queries": 2, "unit_vocab_size": 64,
+    "num_codes": 8, "rank": 4, "sizes": (3, 2),
 }  # fmt: skip
 
 
@@ -48,6 +49,8 @@ def shrink(config: ModelConfig) -> ModelConfig:
                 small[name] = value.replace(**inner)
         if part.type == "CharacterCNNEmbedding":
             small["filters"] = ((1, 4), (3, 4))
+        if part.type == "ProductQuantizedEmbedding":
+            small["num_parts"] = 4
         if "kept_ids" in part.options:
             small["kept_ids"] = (3, 5, 7, 9, 11)
         if "num_layers" in part.options:
@@ -89,18 +92,22 @@ every = pytest.mark.parametrize("name", NAMES)
 def model_of(name: str):
     """A model with random values everywhere, also where fresh ones would be zero or one."""
     model, rng = weights.abstract_model(TINY[name]), np.random.default_rng(0)
-    shapes = weights.parameter_shapes(model)
-    arrays = {
-        path: np.float32(path.endswith("scale")) + rng.normal(0, 0.1, shape).astype(np.float32)
-        for path, shape in shapes.items()
-    }
+    arrays = {}
+    for path, variable in weights._variables(model).items():
+        if jnp.issubdtype(variable.dtype, jnp.integer):  # Codes, of which there are eight.
+            arrays[path] = rng.integers(0, 8, variable.shape)
+            continue
+        values = rng.normal(0, 0.1, variable.shape).astype(np.float32)
+        arrays[path] = np.float32(path.endswith("scale")) + values
     return weights.fill(model, arrays, source=name)
 
 
 def texts_for(name: str, *options: int, **kwargs: int) -> TextBatch:
-    """Texts for a model, with units for one that reads them."""
+    """Texts for a model, with units and side ids for one that reads them."""
     count = example_batch(model_of(name).embedding).units
     batch = texts(*options, **kwargs)
+    if TINY[name].encoder.type == "SideVectorsEncoder":
+        batch = batch.replace(side_ids=batch.ids[..., None] % jnp.array(SIZES["sizes"]))
     return batch if count is None else with_units(batch, count.shape[-1])
 
 
@@ -138,8 +145,9 @@ def with_units(batch: TextBatch, count: int) -> TextBatch:
 
 @every
 def test_parameter_count_is_as_declared(name):
-    shapes = weights.parameter_shapes(weights.abstract_model(get_config(name)))
-    assert sum(math.prod(shape) for shape in shapes.values()) == get_spec(name).parameters
+    parameters = nnx.state(weights.abstract_model(get_config(name)), nnx.Param)
+    total = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(parameters))
+    assert total == get_spec(name).parameters
 
 
 @every
@@ -189,19 +197,21 @@ def test_vectors_do_not_depend_on_batch_or_padding(name):
 
 @tiny
 def test_gradient_is_finite_and_reaches_every_parameter_but_no_padding(name):
-    graphdef, state = nnx.split(model_of(name))
+    graphdef, state, rest = nnx.split(model_of(name), nnx.Param, ...)
     batch = texts_for(name)
 
     @quick_jit
     def gradient(state):
         def loss(state):
-            out = nnx.merge(graphdef, state)(batch).vectors
+            out = nnx.merge(graphdef, state, rest)(batch).vectors
             return (out * jnp.cos(jnp.arange(out.size).reshape(out.shape))).sum()
 
         return jax.grad(loss)(state)
 
-    gradients = nnx.merge(graphdef, gradient(state))
+    gradients = nnx.merge(graphdef, gradient(state), rest)
     for path, variable in weights._variables(gradients).items():
+        if not isinstance(variable, nnx.Param):
+            continue
         value = np.asarray(variable[...])
         assert np.isfinite(value).all(), path
         assert np.any(value), f"{path} gets no gradient"

@@ -66,6 +66,7 @@ PUBLISHED = (
         "mpnet_base": (
             "mpnet", {"vocab_size": 30527, "max_position_embeddings": 514, "layer_norm_eps": 1e-5}
         ),
+        "rembert": ("rembert", {}),
         "modernbert_base": ("modernbert", {}),
         "modernbert_large": ("modernbert", layers(28, 1024, 16, 2624)),
     }
