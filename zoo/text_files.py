@@ -20,6 +20,22 @@ def suffix_of(path: Path) -> str:
     return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
 
 
+def existing(folder: Path, *names: str) -> Path:
+    """The first of several files that exists in a folder, plain or gzip.
+
+    Raises:
+        DataError: none does; the message says what is there.
+    """
+    for name in names:
+        for path in (folder / name, folder / f"{name}.gz"):
+            if path.is_file():
+                return path
+    there = sorted(path.name for path in folder.iterdir())[:12] if folder.is_dir() else []
+    raise DataError(
+        f"{folder} has no {' or '.join(names)} (plain or .gz); it holds: {', '.join(there) or '-'}"
+    )
+
+
 def open_bytes(path: Path) -> IO[bytes]:
     """Opens a file, unpacking it when it ends in ``.gz``; reading it needs :func:`whole_gzip`.
 

@@ -42,6 +42,8 @@ def evaluate(
     Retrieval (nDCG@10, MRR@10, recall): scifact, limit_small, beir (your own BEIR folder).
     Classification (a linear probe's accuracy): ag_news, sst2, trec, cr, mpqa, imdb_small,
     classification (your own TSV: label, text).
+    Phrases (Pearson, accuracies, NMI): phrases (all there are, and their mean), bird, turney,
+    ppdb_filtered, yago_alias, autofj; clusters: bc5cdr, searchsnippets, stackoverflow.
     Claims (precision@1, recall, cosines of siblings): propsegment, propositions (your own JSONL).
     What mistakes in texts cost (scores under edits of characters, and misspellings): noise.
 
@@ -107,6 +109,9 @@ def result_table(result: "Result") -> Table:
         if name == "recall_at":
             for k, share in value.items():
                 table.add_row(f"recall@{k}", _percent(share), "")
+        elif isinstance(value, dict):
+            for part, share in value.items():
+                table.add_row(part, _percent(share), "")
         elif name == "strength":
             table.add_row("chosen C", ", ".join(f"{c:g}" for c in value), "")
         else:
@@ -115,7 +120,7 @@ def result_table(result: "Result") -> Table:
 
 
 def _label(name: str) -> str:
-    special = {"ndcg_at_10": "nDCG@10", "mrr_at_10": "MRR@10"}
+    special = {"ndcg_at_10": "nDCG@10", "mrr_at_10": "MRR@10", "nmi": "NMI"}
     return special.get(
         name, name.replace("_at_", "@").replace("_", " ").replace("maxsim", "MaxSim")
     )

@@ -13,8 +13,20 @@ from textzoo.evaluation.classification import (
     score_folds,
     score_probe,
 )
+from textzoo.evaluation.clustering import ClusteringData, ClusteringResult, clustering
+from textzoo.evaluation.matching import (
+    ChoiceData,
+    ChoiceResult,
+    MatchingData,
+    MatchingResult,
+    NameTable,
+    choice,
+    matching,
+)
 from textzoo.evaluation.metrics import ndcg, pearson, recall, reciprocal_rank, spearman
 from textzoo.evaluation.noise import NoiseCurve, NoisePoint, noise_curve
+from textzoo.evaluation.pair_probe import LabeledPairs, PairProbeResult, pair_probe
+from textzoo.evaluation.phrases import PhraseSuite, PhraseSuiteResult, phrase_suite
 from textzoo.evaluation.propositions import (
     PropositionData,
     PropositionResult,
@@ -34,11 +46,22 @@ from textzoo.evaluation.tasks import TASKS, ClassificationData, Task, read_task
 
 __all__ = [
     "TASKS",
+    "ChoiceData",
+    "ChoiceResult",
     "ClassificationData",
     "ClassificationResult",
+    "ClusteringData",
+    "ClusteringResult",
+    "LabeledPairs",
     "LabeledTexts",
+    "MatchingData",
+    "MatchingResult",
+    "NameTable",
     "NoiseCurve",
     "NoisePoint",
+    "PairProbeResult",
+    "PhraseSuite",
+    "PhraseSuiteResult",
     "PropositionData",
     "PropositionResult",
     "RetrievalData",
@@ -46,13 +69,18 @@ __all__ = [
     "StsPairs",
     "StsResult",
     "Task",
+    "choice",
     "classification_probe",
+    "clustering",
     "evaluate",
     "fit_probe",
+    "matching",
     "ndcg",
     "noise_curve",
+    "pair_probe",
     "pair_scores",
     "pearson",
+    "phrase_suite",
     "proposition_retrieval",
     "rank",
     "read_task",

@@ -14,7 +14,7 @@ from textzoo.evaluation.results import Result
 from textzoo.late_interaction import score_tokens, span_tokens
 from textzoo.propositions.prop_segment import overlap, read_entailments, read_sentences
 from textzoo.similarity import normalized
-from textzoo.text_files import get, read_jsonl
+from textzoo.text_files import existing, get, read_jsonl
 
 Pieces = tuple[tuple[int, int], ...]
 
@@ -173,7 +173,7 @@ def read_propositions(path: Path, split: str) -> PropositionData:
     """
     if path.is_dir() and any(path.glob("segmentation.*.jsonl*")):
         return _read_annotations(path, split)
-    file = path if path.is_file() else _existing(path, f"{split}.jsonl")
+    file = path if path.is_file() else existing(path, f"{split}.jsonl")
     texts: list[str] = []
     documents: list[str] = []
     claims: list[tuple[int, Pieces]] = []
@@ -204,7 +204,7 @@ def read_propositions(path: Path, split: str) -> PropositionData:
 
 
 def _read_annotations(folder: Path, split: str) -> PropositionData:
-    sentences = read_sentences(_existing(folder, f"segmentation.{split}.jsonl"))
+    sentences = read_sentences(existing(folder, f"segmentation.{split}.jsonl"))
     row = {(item.document, item.index): text for text, item in enumerate(sentences)}
     number: dict[tuple[int, tuple[int, ...]], int] = {}
     for text, item in enumerate(sentences):
@@ -223,7 +223,7 @@ def _read_annotations(folder: Path, split: str) -> PropositionData:
         return number.setdefault((text, words), len(number))
 
     relevant: dict[int, set[int]] = {}
-    for entailment in read_entailments(_existing(folder, f"entailment.{split}.jsonl")):
+    for entailment in read_entailments(existing(folder, f"entailment.{split}.jsonl")):
         query = claim(entailment.document, entailment.index, entailment.words)
         answers = {claim(*premise) for premise in entailment.premises} - {None, query}
         if query is not None and answers:
@@ -303,11 +303,3 @@ def _mean_cosine(vectors: np.ndarray, pairs: Sequence[tuple[int, int]]) -> float
         return float("nan")
     first, second = np.array(pairs).T
     return float(np.einsum("ne,ne->n", vectors[first], vectors[second]).mean())
-
-
-def _existing(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    there = sorted(path.name for path in folder.iterdir())[:12]
-    raise DataError(f"{folder} has no {name} (plain or .gz); it holds: {', '.join(there) or '-'}")

@@ -13,12 +13,27 @@ import numpy as np
 
 from textzoo.errors import DataError, TextzooError, closest
 from textzoo.evaluation.classification import LabeledTexts
+from textzoo.evaluation.phrases import (
+    PhraseData,
+    PhraseSuite,
+    groups_reader,
+    read_aliases,
+    read_bird,
+    read_entities,
+    read_fuzzy_joins,
+    read_pairs,
+    read_suite,
+    read_turney,
+)
 from textzoo.evaluation.propositions import PropositionData, read_propositions
 from textzoo.evaluation.retrieval import RetrievalData
 from textzoo.evaluation.sts import StsPairs
-from textzoo.text_files import get, read_jsonl, read_tsv
+from textzoo.text_files import existing, get, read_jsonl, read_tsv
 
-Kind = Literal["sts", "retrieval", "classification", "propositions"]
+Kind = Literal[
+    "sts", "retrieval", "classification", "propositions", "choice", "pairs", "matching",
+    "clustering", "phrases",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +44,9 @@ class ClassificationData:
     test: LabeledTexts | None
 
 
-TaskData = StsPairs | RetrievalData | ClassificationData | PropositionData
+TaskData = (
+    StsPairs | RetrievalData | ClassificationData | PropositionData | PhraseData | PhraseSuite
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +102,7 @@ def read_task(name: str, path: str | Path, split: str = "test") -> TaskData:
 
 def read_sts(path: Path, split: str) -> StsPairs:
     """Reads ``sentence1, sentence2, score`` from a TSV file, or from ``<split>.tsv``."""
-    path = path if path.is_file() else _find(path, f"{split}.tsv")
+    path = path if path.is_file() else existing(path, f"{split}.tsv")
     rows = list(read_tsv(path, ("sentence1", "sentence2", "score")))
     if len(rows) < 2:
         raise DataError(f"{path} holds {len(rows)} pairs; a correlation needs at least 2")
@@ -103,7 +120,7 @@ def read_beir(path: Path, split: str) -> RetrievalData:
     """
     if not path.is_dir():
         raise DataError(f"{path} is not a folder; BEIR data is a folder with corpus.jsonl in it")
-    corpus_path, queries_path = _find(path, "corpus.jsonl"), _find(path, "queries.jsonl")
+    corpus_path, queries_path = existing(path, "corpus.jsonl"), existing(path, "queries.jsonl")
     corpus = {
         str(get(row, "_id", str(corpus_path))): (
             f"{row.get('title') or ''} {get(row, 'text', str(corpus_path))}".strip()
@@ -114,7 +131,7 @@ def read_beir(path: Path, split: str) -> RetrievalData:
         str(get(row, "_id", str(queries_path))): str(get(row, "text", str(queries_path)))
         for row in read_jsonl(queries_path)
     }
-    judgments_path = _find(path, f"qrels/{split}.tsv", f"qrels.{split}.tsv", "qrels.jsonl")
+    judgments_path = existing(path, f"qrels/{split}.tsv", f"qrels.{split}.tsv", "qrels.jsonl")
     columns = ("query-id", "corpus-id", "score")
     if "jsonl" in judgments_path.name:
         rows = [
@@ -151,24 +168,14 @@ def labeled_reader(label: str = "label", *texts: str) -> Callable[[Path, str], C
     def read(path: Path, split: str) -> ClassificationData:
         if path.is_file():
             return ClassificationData(train=labeled(path), test=None)
-        train = _find(path, "train.tsv", "data.tsv")
+        train = existing(path, "train.tsv", "data.tsv")
         if train.name.startswith("data."):
             return ClassificationData(train=labeled(train), test=None)
-        return ClassificationData(train=labeled(train), test=labeled(_find(path, f"{split}.tsv")))
+        return ClassificationData(
+            train=labeled(train), test=labeled(existing(path, f"{split}.tsv"))
+        )
 
     return read
-
-
-def _find(folder: Path, *names: str) -> Path:
-    """The first of several files that exists, plain or gzip."""
-    for name in names:
-        for path in (folder / name, folder / f"{name}.gz"):
-            if path.is_file():
-                return path
-    there = sorted(path.name for path in folder.iterdir())[:12]
-    raise DataError(
-        f"{folder} has no {' or '.join(names)} (plain or .gz); it holds: {', '.join(there) or '-'}"
-    )
 
 
 def _number(text: str, path: Path, line: int) -> float:
@@ -203,6 +210,17 @@ TASKS: Mapping[str, Task] = {
               labeled_reader("label", "sentence")),
         _task("imdb_small", "classification", "whole movie reviews, 2 classes",
               labeled_reader("label", "text")),
+        _task("phrases", "phrases", "all tasks of phrases that the folder has", read_suite),
+        _task("bird", "sts", "BiRD: how related two-word terms are", read_bird),
+        _task("turney", "choice", "two words, and five words that may mean the same", read_turney),
+        _task("ppdb_filtered", "pairs", "phrases: paraphrases or not, by a probe", read_pairs),
+        _task("yago_alias", "matching", "names of entities to their titles", read_aliases),
+        _task("autofj", "matching", "names in one table to those in another", read_fuzzy_joins),
+        _task("bc5cdr", "clustering", "chemicals and diseases in two clusters", read_entities),
+        _task("searchsnippets", "clustering", "search results in 8 clusters",
+              groups_reader("searchsnippets")),
+        _task("stackoverflow", "clustering", "titles of questions in 20 clusters",
+              groups_reader("stackoverflow")),
         _task("propsegment", "propositions", "claims that another document makes too",
               read_propositions),
         _task("sts", "sts", "your own TSV: sentence1, sentence2, score", read_sts),

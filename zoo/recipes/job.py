@@ -46,10 +46,16 @@ _SCORES = {
     "RetrievalResult": {"ndcg": "ndcg_at_10", "mrr": "mrr_at_10"},
     "ClassificationResult": {"accuracy": "accuracy"},
     "PropositionResult": {"precision": "precision_at_1", "sibling_cosine": "sibling_cosine"},
+    "ChoiceResult": {"accuracy": "accuracy"},
+    "PairProbeResult": {"accuracy": "accuracy"},
+    "MatchingResult": {"accuracy": "accuracy"},
+    "ClusteringResult": {"nmi": "nmi"},
+    "PhraseSuiteResult": {"mean": "mean"},
 }
 _MAIN_SCORE = {
     "sts": "spearman", "retrieval": "ndcg", "classification": "accuracy",
-    "propositions": "precision",
+    "propositions": "precision", "choice": "accuracy", "pairs": "accuracy",
+    "matching": "accuracy", "clustering": "nmi", "phrases": "mean",
 }  # fmt: skip
 _STAND_IN_CLASSES = ("no", "yes")
 
