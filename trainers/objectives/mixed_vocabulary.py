@@ -111,8 +111,8 @@ class MixedVocabularyObjective(MaskedLanguageObjective):
 
     def _vocabulary_of(self, ids: Any) -> Int[Array, "..."]:
         """Which vocabulary ids are of."""
-        starts: tuple[int, ...] = self.model.embedding.starts
-        return sum((jnp.asarray(ids) >= start).astype(jnp.int32) for start in starts[1:])
+        starts = jnp.asarray(self.model.embedding.starts)
+        return (jnp.asarray(ids)[..., None] >= starts).sum(axis=-1) - 1
 
 
 def narrow_part(embedding: MixedVocabularyEmbedding, index: int = 1) -> SubwordEmbedding:
