@@ -5,6 +5,7 @@ from textzoo.modules.embeddings import (
     Char2SubwordEmbedding,
     CharacterChannelEmbedding,
     CharacterCNNEmbedding,
+    CharacterLSTMEmbedding,
     CharBertEmbedding,
     CodePointHashEmbedding,
     ConcatenateEmbedding,
@@ -23,6 +24,7 @@ from textzoo.modules.embeddings import (
     SumEmbedding,
     TensorTrainEmbedding,
     TokenNGramEmbedding,
+    XRayEmbedding,
 )
 from textzoo.modules.encoders import (
     CanineEncoder,
@@ -70,6 +72,7 @@ from textzoo.modules.tokenizers import (
     SubwordTokenizer,
     Tokenized,
     Tokenizer,
+    WholeWordTokenizer,
     WordTokenizer,
 )
 from textzoo.modules.types import Hidden, TextBatch, TextOutput
@@ -86,6 +89,7 @@ PARTS = (
     CharBertEncoder,
     CharacterCNNEmbedding,
     CharacterChannelEmbedding,
+    CharacterLSTMEmbedding,
     ClsPooling,
     CodePointHashEmbedding,
     CodePointTokenizer,
@@ -136,13 +140,16 @@ PARTS = (
     WaveEncoder,
     WeightedMeanPooling,
     Whitening,
+    WholeWordTokenizer,
     WindowedEncoder,
     WordTokenizer,
+    XRayEmbedding,
 )
 """What a config may name in ``type``, besides what :func:`textzoo.register_module` adds."""
 
 __all__ = [
     "Char2SubwordEmbedding",
+    "CharacterLSTMEmbedding",
     "NGramEmbedding",
     "NGramTokenizer",
     "PARTS",
@@ -209,6 +216,8 @@ __all__ = [
     "WaveEncoder",
     "WeightedMeanPooling",
     "Whitening",
+    "WholeWordTokenizer",
     "WindowedEncoder",
     "WordTokenizer",
+    "XRayEmbedding",
 ]

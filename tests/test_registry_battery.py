@@ -136,10 +136,11 @@ def texts(rows: int = 4, length: int = 16, seed: int = 0) -> TextBatch:
 
 
 def with_units(batch: TextBatch, count: int) -> TextBatch:
-    """The same texts, each token with up to ``count`` units that follow from its id."""
+    """The same texts, each token with up to ``count`` units that follow from its id, or none."""
     ids = np.asarray(batch.ids)[..., None]
     units = (7 * ids + 5 * np.arange(count)) % 32
-    mask = np.asarray(batch.mask)[..., None] & (np.arange(count) < count - ids % 2)
+    counts = np.where(ids % 5 == 0, 0, count - ids % 2)
+    mask = np.asarray(batch.mask)[..., None] & (np.arange(count) < counts)
     return batch.replace(units=jnp.asarray(units, jnp.int32), unit_mask=jnp.asarray(mask))
 
 

@@ -23,6 +23,7 @@ from textzoo.modules.embeddings.subspace import SubspaceEmbedding
 from textzoo.modules.embeddings.subword import SubwordEmbedding
 from textzoo.modules.embeddings.tensor_train import TensorTrainEmbedding
 from textzoo.modules.embeddings.token_n_grams import TokenNGramEmbedding
+from textzoo.modules.embeddings.xray import CharacterLSTMEmbedding, XRayEmbedding
 
 __all__ = [
     "Byte2WordEmbedding",
@@ -30,6 +31,7 @@ __all__ = [
     "CharBertEmbedding",
     "CharacterCNNEmbedding",
     "CharacterChannelEmbedding",
+    "CharacterLSTMEmbedding",
     "CodePointHashEmbedding",
     "ConcatenateEmbedding",
     "FourierEmbedding",
@@ -47,4 +49,5 @@ __all__ = [
     "SumEmbedding",
     "TensorTrainEmbedding",
     "TokenNGramEmbedding",
+    "XRayEmbedding",
 ]

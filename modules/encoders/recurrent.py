@@ -77,6 +77,7 @@ class RecurrentLayer(nnx.Module):
         mask: Bool[Array, "B L"],
         starts: Bool[Array, "B L"] | None = None,
         *,
+        initial: Float[Array, "N B H"] | None = None,
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "B L E"]:
         """Reads every text; the states of the directions stand side by side.
@@ -85,6 +86,7 @@ class RecurrentLayer(nnx.Module):
             x: input vectors.
             mask: where it is off, states stay as they were, and zero is returned.
             starts: where a text begins in a packed row; ``None``: a row is one text.
+            initial: states of the directions before the first token of a row; ``None``: zero.
             rngs: for dropout.
         """
         x = self.dropout(x, rngs=rngs)
@@ -107,7 +109,8 @@ class RecurrentLayer(nnx.Module):
             return new, jnp.where(on, new[0], 0).astype(maps.dtype)
 
         zero = jnp.zeros((directions, x.shape[0], maps.shape[-1]), jnp.float32)
-        carry = (zero, zero) if self.cell == "lstm" else (zero,)
+        before = zero if initial is None else initial.astype(jnp.float32)
+        carry = (before, zero) if self.cell == "lstm" else (before,)
         inputs = (maps, kept) if fresh is None else (maps, kept, fresh)
         _, states = jax.lax.scan(step, carry, inputs, unroll=self.unroll)
         sides = [states[:, 0], states[::-1, 1]] if directions == 2 else [states[:, 0]]

@@ -7,6 +7,7 @@ from textzoo.modules.tokenizers.lexical import LexicalTokenizer
 from textzoo.modules.tokenizers.mixed import MixedVocabularyTokenizer
 from textzoo.modules.tokenizers.n_grams import NGramTokenizer
 from textzoo.modules.tokenizers.subword import SubwordTokenizer
+from textzoo.modules.tokenizers.whole_words import WholeWordTokenizer
 from textzoo.modules.tokenizers.words import WordTokenizer
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "SubwordTokenizer",
     "Tokenized",
     "Tokenizer",
+    "WholeWordTokenizer",
     "WordTokenizer",
     "check_texts",
 ]

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from textzoo.checkpoints.tokenizer_roles import library_tokenizer, special_tokens
 from textzoo.errors import ConfigError, closest
-from textzoo.modules import SubwordTokenizer, TextBatch
+from textzoo.modules import SubwordTokenizer, TextBatch, WholeWordTokenizer
 from textzoo.modules.tokenizers.symbols import SymbolTokenizer
 from textzoo.trainers.batch import TrainBatch
 from textzoo.trainers.objectives import selectors
@@ -31,11 +31,13 @@ class Vocabulary:
         mask_id: id of the mask.
         special_ids: ids that are never predicted, the mask among them.
         vocab_size: number of ids.
+        has_special_units: whether special tokens alone have units, which give nothing away.
     """
 
     mask_id: int
     special_ids: tuple[int, ...]
     vocab_size: int
+    has_special_units: bool = False
 
     def __post_init__(self) -> None:
         special = tuple(sorted({*self.special_ids, self.mask_id}))
@@ -77,6 +79,7 @@ class Vocabulary:
             mask_id=ids[roles["mask_token"]],
             special_ids=tuple(sorted({*marked, *named})),
             vocab_size=tokenizer.vocab_size,
+            has_special_units=isinstance(tokenizer, WholeWordTokenizer),
         )
 
 
@@ -205,7 +208,7 @@ def mask_texts(
             is no spelling.
     """
     texts = batch.texts[0]
-    _check(batch, config, spelling)
+    _check(batch, config, spelling is not None or vocabulary.has_special_units)
     ids, real = jnp.asarray(texts.ids), jnp.asarray(texts.mask)
     if batch.row_mask is not None:
         real = real & jnp.asarray(batch.row_mask)[:, None]
@@ -239,14 +242,14 @@ def mask_texts(
     )
 
 
-def _check(batch: TrainBatch, config: MaskingConfig, spelling: Spelling | None) -> None:
+def _check(batch: TrainBatch, config: MaskingConfig, may_have_units: bool) -> None:
     if config.needs_words and batch.word_ids is None:
         raise ValueError(
             f"unit={config.unit!r} of whole words needs to know them, and the batch has no "
             "word_ids; let the data pipeline add them, or mask tokens: unit='token', or "
             "of_words=False"
         )
-    if batch.texts[0].units is not None and spelling is None:
+    if batch.texts[0].units is not None and not may_have_units:
         raise ValueError(
             "the tokens of this batch also come as characters or hashes (units), which would "
             "give away what is masked; use a tokenizer that makes ids only, or give the objective "

@@ -35,5 +35,6 @@ FAMILIES = (
     "subspace",
     "wave",
     "xlm_roberta",
+    "xray",
 )
 """Modules of this package that register models; imported on the first look-up."""
