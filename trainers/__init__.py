@@ -29,13 +29,13 @@ _EXPORTS = {
     "ObjectiveState": "textzoo.trainers.objectives.base",
     "OptimizerConfig": "textzoo.trainers.optimizers",
     "PairScoreObjective": "textzoo.trainers.objectives.pair_scores",
+    "PearlObjective": "textzoo.trainers.objectives.pearl",
     "Ratio": "textzoo.trainers.ratio",
     "RegressionObjective": "textzoo.trainers.objectives.classification",
     "ReplacedTokenObjective": "textzoo.trainers.objectives.replaced_token",
     "ScheduleConfig": "textzoo.trainers.schedules",
     "ScoreDistillationObjective": "textzoo.trainers.objectives.distillation",
     "SimCSEObjective": "textzoo.trainers.objectives.simcse",
-    "Spelling": "textzoo.trainers.objectives.spelling",
     "SubSentenceObjective": "textzoo.trainers.objectives.sub_sentence",
     "Term": "textzoo.trainers.ratio",
     "TextData": "textzoo.trainers.data",
@@ -48,7 +48,6 @@ _EXPORTS = {
     "VectorDistillationObjective": "textzoo.trainers.objectives.distillation",
     "VectorObjective": "textzoo.trainers.objectives.vectors",
     "Vocabulary": "textzoo.trainers.objectives.token_masking",
-    "WordMimicObjective": "textzoo.trainers.objectives.word_mimic",
     "initialize_distributed": "textzoo.trainers.mesh",
     "make_masked_language_head": "textzoo.trainers.objectives.masked_language",
     "make_mesh": "textzoo.trainers.mesh",
@@ -77,13 +76,13 @@ __all__ = [
     "ObjectiveState",
     "OptimizerConfig",
     "PairScoreObjective",
+    "PearlObjective",
     "Ratio",
     "RegressionObjective",
     "ReplacedTokenObjective",
     "ScheduleConfig",
     "ScoreDistillationObjective",
     "SimCSEObjective",
-    "Spelling",
     "SubSentenceObjective",
     "Term",
     "TextData",
@@ -96,7 +95,6 @@ __all__ = [
     "VectorDistillationObjective",
     "VectorObjective",
     "Vocabulary",
-    "WordMimicObjective",
     "initialize_distributed",
     "make_masked_language_head",
     "make_mesh",
@@ -130,14 +128,13 @@ if TYPE_CHECKING:
     from textzoo.trainers.objectives.next_level import NextLevelObjective
     from textzoo.trainers.objectives.nli import NLIObjective
     from textzoo.trainers.objectives.pair_scores import PairScoreObjective
+    from textzoo.trainers.objectives.pearl import PearlObjective
     from textzoo.trainers.objectives.replaced_token import ReplacedTokenObjective
     from textzoo.trainers.objectives.simcse import SimCSEObjective
-    from textzoo.trainers.objectives.spelling import Spelling
     from textzoo.trainers.objectives.sub_sentence import SubSentenceObjective
     from textzoo.trainers.objectives.token_masking import MaskingConfig, Vocabulary
     from textzoo.trainers.objectives.triplet import TripletObjective
     from textzoo.trainers.objectives.vectors import VectorObjective
-    from textzoo.trainers.objectives.word_mimic import WordMimicObjective
     from textzoo.trainers.optimizers import OptimizerConfig
     from textzoo.trainers.parameter_groups import GroupRule
     from textzoo.trainers.ratio import LossTerms, Ratio, Term

@@ -34,6 +34,7 @@ from textzoo.trainers.objectives.masked_language import (
 from textzoo.trainers.objectives.matryoshka import MatryoshkaObjective
 from textzoo.trainers.objectives.nli import NLIObjective
 from textzoo.trainers.objectives.pair_scores import PairScoreObjective
+from textzoo.trainers.objectives.pearl import PearlObjective
 from textzoo.trainers.objectives.replaced_token import (
     ReplacedTokenObjective,
     generator_config,
@@ -103,6 +104,9 @@ TYPES: Mapping[str, ObjectiveType] = {
     "pair_scores": ObjectiveType(kind="contrastive", cls=PairScoreObjective, labels="score"),
     "nli": ObjectiveType(kind="contrastive", cls=NLIObjective, labels="class"),
     "triplet": ObjectiveType(kind="contrastive", cls=TripletObjective),
+    "pearl": ObjectiveType(
+        kind="contrastive", cls=PearlObjective, labels="class", needs_labels=False, has_keys=True
+    ),
     "sub_sentence": ObjectiveType(
         kind="contrastive", cls=SubSentenceObjective, needs_spans=True
     ),

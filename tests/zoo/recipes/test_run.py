@@ -49,6 +49,7 @@ EVERY_TYPE = {
     "pair_scores": ("contrastive", {"data": {**PAIRS, "labels": "score"}}),
     "nli": ("contrastive", {"data": {**PAIRS, "labels": "label"}}),
     "triplet": ("contrastive", {"data": TRIPLES, "objective": {"matryoshka": {"dims": [4, 8]}}}),
+    "pearl": ("contrastive", {"data": {**PAIRS, "labels": "label"}}),
     "sub_sentence": (
         "contrastive",
         {"data": {"spans": {"text": "spans"}, "span_labels": {"text": "says"}, "max_spans": 2}},
