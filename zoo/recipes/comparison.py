@@ -126,8 +126,11 @@ def split_rows(
     train += [row for more in rows[1:] for row in more]
     folder.mkdir(parents=True, exist_ok=True)
     for name, found in (("train", train), ("dev", dev)):
-        lines = ["label\ttext", *(f"{row[0]}\t{row[1]}" for row in found)]
-        (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = "\n".join(["label\ttext", *(f"{row[0]}\t{row[1]}" for row in found)]) + "\n"
+        path = folder / f"{name}.tsv"
+        # Runs of another process may be reading the same rows.
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
     return folder / "train.tsv", folder / "dev.tsv"
 
 
