@@ -65,8 +65,10 @@ from textzoo.modules.postprocessing import (
     Whitening,
 )
 from textzoo.modules.tokenizers import (
+    BidirectionalWordPieceTokenizer,
     ByteTokenizer,
     CodePointTokenizer,
+    JamoTokenizer,
     LexicalTokenizer,
     NGramTokenizer,
     SubwordTokenizer,
@@ -80,6 +82,7 @@ from textzoo.modules.types import Hidden, TextBatch, TextOutput
 PARTS = (
     AggretrieverPooling,
     AttentionPooling,
+    BidirectionalWordPieceTokenizer,
     Byte2WordEmbedding,
     ByteTokenizer,
     CanineEncoder,
@@ -106,6 +109,7 @@ PARTS = (
     HashedEmbedding,
     HierarchicalEncoder,
     IdentityEncoder,
+    JamoTokenizer,
     LastPooling,
     LatentAttentionPooling,
     LayerMeanPooling,
@@ -148,8 +152,10 @@ PARTS = (
 """What a config may name in ``type``, besides what :func:`textzoo.register_module` adds."""
 
 __all__ = [
+    "BidirectionalWordPieceTokenizer",
     "Char2SubwordEmbedding",
     "CharacterLSTMEmbedding",
+    "JamoTokenizer",
     "NGramEmbedding",
     "NGramTokenizer",
     "PARTS",

@@ -183,14 +183,7 @@ class SubwordTokenizer:
         return tokenized.with_units(*self._unit_table, unit_sizes(self.max_units), of=tokenized.ids)
 
     def _tokenize(self, texts: list[str], return_offsets: bool, return_words: bool) -> Tokenized:
-        special = self.add_special_tokens
-        if sum(map(len, texts)) <= _FEW_CHARACTERS:
-            encode = self._tokenizer.encode
-            encodings = [encode(text, add_special_tokens=special) for text in texts]
-        elif return_offsets or return_words:
-            encodings = self._tokenizer.encode_batch(texts, add_special_tokens=special)
-        else:  # This one knows neither characters nor words.
-            encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=special)
+        encodings = self._encode(texts, with_places=return_offsets or return_words)
         lists = [encoding.ids for encoding in encodings]
         starts = np.zeros(len(texts) + 1, np.int64)
         np.cumsum([len(ids) for ids in lists], out=starts[1:])
@@ -221,6 +214,17 @@ class SubwordTokenizer:
             ids=ids, starts=starts, truncated=truncated, offsets=offsets, words=words
         )
         return tokenized if self._unknown is None else _drop(tokenized, self._unknown)
+
+    def _encode(self, texts: list[str], *, with_places: bool) -> list[tokenizers.Encoding]:
+        """What the library makes of texts, cut and with special tokens."""
+        special = self.add_special_tokens
+        if sum(map(len, texts)) <= _FEW_CHARACTERS:
+            encode = self._tokenizer.encode
+            return [encode(text, add_special_tokens=special) for text in texts]
+        if with_places:
+            return self._tokenizer.encode_batch(texts, add_special_tokens=special)
+        # This one knows neither characters nor words.
+        return self._tokenizer.encode_batch_fast(texts, add_special_tokens=special)
 
     def token_to_id(self, token: str) -> int | None:
         """The id of a token, ``None`` when the vocabulary lacks it."""

@@ -22,6 +22,7 @@ FAMILIES = (
     "hashed",
     "hierarchical",
     "infersent",
+    "kr_bert",
     "langsamp",
     "minilm",
     "mixed_vocabulary",
