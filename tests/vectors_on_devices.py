@@ -18,6 +18,7 @@ from textzoo.trainers.losses.contrast import DIRECTIONS, ContrastConfig  # noqa:
 from textzoo.trainers.losses.cosent import cosent  # noqa: E402
 from textzoo.trainers.losses.info_nce import info_nce  # noqa: E402
 from textzoo.trainers.losses.orthogonality import orthogonal_regularization  # noqa: E402
+from textzoo.trainers.losses.supervised_contrastive import supervised_contrastive  # noqa: E402
 from textzoo.trainers.losses.vector_distillation import relational_distillation  # noqa: E402
 from textzoo.trainers.objectives.chunking import encode_chunked  # noqa: E402
 
@@ -31,6 +32,10 @@ LOSSES = {
     "blocked_not_dividing": lambda q, d, k: blocked_info_nce(q, d, block=9),
     "cosent": lambda q, d, k: cosent(q, d[:, 0], k[:, 0], temperature=0.5),
     "orthogonality": lambda q, d, k: orthogonal_regularization(q),
+    # Four classes in both columns, as spans have labels.
+    "classes": lambda q, d, k: supervised_contrastive(
+        jnp.concatenate([q, d[:, 0]]), jnp.concatenate([k[:, 0], k[:, 1]]).astype(int) % 4
+    ),
     "relations": lambda q, d, k: relational_distillation(q, d[:, 0], temperature=0.5),
 }
 REPLICATED = ("info_nce", "blocked")
