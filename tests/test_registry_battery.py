@@ -32,6 +32,7 @@ SIZES = {
     "vocab_size": 64, "width": 16, "factor_dim": 8, "num_heads": 2, "hidden_dim": 32,
     "embed_dim": 8, "max_length": 24, "local_window": 4, "window": 8, "stride": 4,
     "downsample": 3, "unit_dim": 8, "num_queries": 2, "unit_vocab_size": 64,
+    "table_dim": 8,
     "num_codes": 8, "rank": 4, "sizes": (3, 2),
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from textzoo.modules.embeddings.composition import (
     SumEmbedding,
 )
 from textzoo.modules.embeddings.fourier import FourierEmbedding
+from textzoo.modules.embeddings.frozen import FrozenEmbedding
 from textzoo.modules.embeddings.gbst import GBSTEmbedding
 from textzoo.modules.embeddings.hashed import HashedEmbedding
 from textzoo.modules.embeddings.mixed import MixedVocabularyEmbedding
@@ -35,6 +36,7 @@ __all__ = [
     "CodePointHashEmbedding",
     "ConcatenateEmbedding",
     "FourierEmbedding",
+    "FrozenEmbedding",
     "GBSTEmbedding",
     "GatedEmbedding",
     "HashedEmbedding",

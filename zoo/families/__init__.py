@@ -19,6 +19,7 @@ FAMILIES = (
     "distilbert",
     "electra",
     "fourier",
+    "frozen",
     "hashed",
     "hierarchical",
     "infersent",
