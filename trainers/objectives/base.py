@@ -47,18 +47,13 @@ class Objective(nnx.Module):
         return self.model
 
 
-def encode(model: TextModel, texts: TextBatch, rngs: nnx.Rngs) -> Float[Array, "B E"]:
-    """Vectors of texts in float32."""
+def encode(model: TextModel, texts: TextBatch, rngs: nnx.Rngs) -> Float[Array, "B *S E"]:
+    """Vectors of texts, or of their spans where they have some, in float32."""
     if isinstance(texts, PackedTexts):
         raise ConfigError(
             "this objective encodes one text to a row, and the texts are packed; train on the "
             "data themselves, without PackedColumns"
         )
-    return _vectors(model, texts, rngs)
-
-
-def encode_spans(model: TextModel, texts: TextBatch, rngs: nnx.Rngs) -> Float[Array, "B S E"]:
-    """Vectors of the spans of texts in float32."""
     return _vectors(model, texts, rngs)
 
 

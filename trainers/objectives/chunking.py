@@ -13,8 +13,8 @@ from textzoo.trainers.strides import join, split
 
 def encode_chunked(
     model: TextModel, texts: TextBatch, chunk_size: int | None, rngs: nnx.Rngs
-) -> Float[Array, "B E"]:
-    """Vectors of texts; their gradient needs the activations of ``chunk_size`` texts only.
+) -> Float[Array, "B *S E"]:
+    """Vectors of texts or their spans; the gradient needs activations of ``chunk_size`` texts only.
 
     This is gradient caching (GradCache, Gao et al. 2021): the forward pass keeps the vectors and no
     activations, the loss is taken of all vectors, and the backward pass encodes each chunk again
@@ -46,7 +46,7 @@ def encode_chunked(
     # A loop may not hold the objects of a model, only their arrays.
     graph, arrays = nnx.split(model)
 
-    def encode_one(part: tuple[TextBatch, Array]) -> Float[Array, "C E"]:
+    def encode_one(part: tuple[TextBatch, Array]) -> Float[Array, "C *S E"]:
         chunk, key = part
         return encode(nnx.merge(graph, arrays), chunk, nnx.Rngs(dropout=key))
 

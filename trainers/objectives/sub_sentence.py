@@ -7,7 +7,7 @@ from textzoo.errors import ConfigError
 from textzoo.model import TextModel
 from textzoo.trainers.batch import PackedTexts, TrainBatch
 from textzoo.trainers.losses.supervised_contrastive import class_contrast
-from textzoo.trainers.objectives.base import encode_spans
+from textzoo.trainers.objectives.chunking import encode_chunked
 from textzoo.trainers.objectives.vectors import VectorObjective, Vectors
 from textzoo.trainers.ratio import LossTerms, Term
 
@@ -32,6 +32,7 @@ class SubSentenceObjective(VectorObjective):
         model: trained in place.
         temperature: what cosines are divided by.
         sibling_negatives: whether propositions of a sentence are negatives of one another.
+        chunk_size: sentences of a column that are encoded at a time; see ``encode_chunked``.
 
     Notes:
         - In the reference, pairs that share a proposition can end with two labels; here whoever
@@ -43,9 +44,10 @@ class SubSentenceObjective(VectorObjective):
     """
 
     def __init__(
-        self, model: TextModel, *, temperature: float = 0.1, sibling_negatives: bool = True
-    ) -> None:
-        super().__init__(model)
+        self, model: TextModel, *, temperature: float = 0.1, sibling_negatives: bool = True,
+        chunk_size: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(model, chunk_size=chunk_size)
         if not temperature > 0:
             raise ConfigError(f"temperature={temperature}; use a number above 0, e.g. 0.1")
         self.temperature = temperature
@@ -61,7 +63,7 @@ class SubSentenceObjective(VectorObjective):
                     "columns: Column(name='text', spans='spans', span_labels='labels'), or "
                     "data.spans and data.span_labels in a recipe"
                 )
-            by_span = encode_spans(self.model, texts, rngs)
+            by_span = encode_chunked(self.model, texts, self.chunk_size, rngs)
             found.append(by_span.reshape(-1, by_span.shape[-1]))
         return tuple(found)
 

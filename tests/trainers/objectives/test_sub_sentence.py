@@ -86,6 +86,18 @@ def test_gradients_are_finite_where_a_batch_has_no_spans():
     assert all(np.isfinite(array).all() for array in gradient.values())
 
 
+@pytest.mark.parametrize("chunk_size", [2, 3])
+def test_sentences_encoded_in_chunks_give_the_same_gradient(chunk_size):
+    batch = make_span_batch()
+    model = make_model(layers=0, heads=HEADS)
+    value, gradient = run(SubSentenceObjective(model), batch, gradient=True)
+    chunked = SubSentenceObjective(model, chunk_size=chunk_size)
+    found, of_chunks = run(chunked, batch, gradient=True)
+    np.testing.assert_allclose(found, value, rtol=1e-5)
+    for name in gradient:
+        np.testing.assert_allclose(of_chunks[name], gradient[name], rtol=1e-4, atol=1e-6)
+
+
 def test_it_goes_with_matryoshka():
     objective = SubSentenceObjective(make_model(layers=0))
     batch = make_span_batch()
