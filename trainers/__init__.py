@@ -25,6 +25,7 @@ _EXPORTS = {
     "Mixture": "textzoo.trainers.data",
     "NLIObjective": "textzoo.trainers.objectives.nli",
     "NextLevelObjective": "textzoo.trainers.objectives.next_level",
+    "NoisyLanguageObjective": "textzoo.trainers.objectives.noisy_language",
     "Objective": "textzoo.trainers.objectives.base",
     "ObjectiveState": "textzoo.trainers.objectives.base",
     "OptimizerConfig": "textzoo.trainers.optimizers",
@@ -36,6 +37,7 @@ _EXPORTS = {
     "ScheduleConfig": "textzoo.trainers.schedules",
     "ScoreDistillationObjective": "textzoo.trainers.objectives.distillation",
     "SimCSEObjective": "textzoo.trainers.objectives.simcse",
+    "Spelling": "textzoo.trainers.objectives.spelling",
     "SubSentenceObjective": "textzoo.trainers.objectives.sub_sentence",
     "Term": "textzoo.trainers.ratio",
     "TextData": "textzoo.trainers.data",
@@ -48,6 +50,8 @@ _EXPORTS = {
     "VectorDistillationObjective": "textzoo.trainers.objectives.distillation",
     "VectorObjective": "textzoo.trainers.objectives.vectors",
     "Vocabulary": "textzoo.trainers.objectives.token_masking",
+    "WordMimicObjective": "textzoo.trainers.objectives.word_mimic",
+    "WordPiecesObjective": "textzoo.trainers.objectives.word_pieces",
     "initialize_distributed": "textzoo.trainers.mesh",
     "make_masked_language_head": "textzoo.trainers.objectives.masked_language",
     "make_mesh": "textzoo.trainers.mesh",
@@ -72,6 +76,7 @@ __all__ = [
     "Mixture",
     "NLIObjective",
     "NextLevelObjective",
+    "NoisyLanguageObjective",
     "Objective",
     "ObjectiveState",
     "OptimizerConfig",
@@ -83,6 +88,7 @@ __all__ = [
     "ScheduleConfig",
     "ScoreDistillationObjective",
     "SimCSEObjective",
+    "Spelling",
     "SubSentenceObjective",
     "Term",
     "TextData",
@@ -95,6 +101,8 @@ __all__ = [
     "VectorDistillationObjective",
     "VectorObjective",
     "Vocabulary",
+    "WordMimicObjective",
+    "WordPiecesObjective",
     "initialize_distributed",
     "make_masked_language_head",
     "make_mesh",
@@ -127,14 +135,18 @@ if TYPE_CHECKING:
     from textzoo.trainers.objectives.mixed_vocabulary import MixedVocabularyObjective
     from textzoo.trainers.objectives.next_level import NextLevelObjective
     from textzoo.trainers.objectives.nli import NLIObjective
+    from textzoo.trainers.objectives.noisy_language import NoisyLanguageObjective
     from textzoo.trainers.objectives.pair_scores import PairScoreObjective
     from textzoo.trainers.objectives.pearl import PearlObjective
     from textzoo.trainers.objectives.replaced_token import ReplacedTokenObjective
     from textzoo.trainers.objectives.simcse import SimCSEObjective
+    from textzoo.trainers.objectives.spelling import Spelling
     from textzoo.trainers.objectives.sub_sentence import SubSentenceObjective
     from textzoo.trainers.objectives.token_masking import MaskingConfig, Vocabulary
     from textzoo.trainers.objectives.triplet import TripletObjective
     from textzoo.trainers.objectives.vectors import VectorObjective
+    from textzoo.trainers.objectives.word_mimic import WordMimicObjective
+    from textzoo.trainers.objectives.word_pieces import WordPiecesObjective
     from textzoo.trainers.optimizers import OptimizerConfig
     from textzoo.trainers.parameter_groups import GroupRule
     from textzoo.trainers.ratio import LossTerms, Ratio, Term

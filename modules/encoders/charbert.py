@@ -154,6 +154,19 @@ class CharBertEncoder(TransformerEncoder):
         seen = self.exchange(both, mask, segment_ids)
         return self.token_norm(tokens + seen), self.character_norm(characters + seen)
 
+    def set_view(self, remat: str | None = None, outputs: str | None = None) -> None:
+        """Called by ``nnx.view``: what is kept of every layer, and what a state is.
+
+        Args:
+            remat: see :data:`textzoo.modules.rematerialization.REMAT`.
+            outputs: see the class; an objective over both channels asks for ``"both"``.
+        """
+        super().set_view(remat)
+        if outputs is not None:
+            if outputs not in OUTPUTS:
+                raise ValueError(f"outputs={outputs!r} is unknown; use one of {', '.join(OUTPUTS)}")
+            self.outputs = outputs
+
     def _output(self, tokens: Array, characters: Array) -> Array:
         if self.outputs == "both":
             return jnp.concatenate([tokens, characters], axis=-1)
