@@ -70,7 +70,7 @@ class NGramTokenizer:
     Example:
         >>> tokenizer = NGramTokenizer(smallest=3, largest=3, whole_words=False)
         >>> tokenizer(["where"]).units_of(0).tolist()  # <wh whe her ere re>
-        [1056022, 1225962, 1253848, 1297384, 1064894]
+        [167652, 420941, 1473420, 1529033, 867498]
     """
 
     def __init__(
