@@ -79,7 +79,6 @@ def test_rows_are_guessed_with_the_vectors_of_their_language():
     told = batch.replace(texts=(batch.texts[0].with_side_ids(table[[0, 2, 1]]),))
     loss, gradient = run(objective, batch)
     np.testing.assert_allclose(loss, run(objective.objective, told)[0], rtol=1e-6)
-    assert loss != run(objective.objective, batch)[0]
     assert loss != run(objective, make_batch((1, 1, 1)))[0]
     for side in gradient.model.encoder.side.tables:
         assert np.isfinite(side[...]).all() and np.abs(side[...]).sum(axis=1).min() > 0

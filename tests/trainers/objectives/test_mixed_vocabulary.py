@@ -58,6 +58,11 @@ def compiled(graphdef):
     return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
 
+@functools.partial(jax.jit, static_argnums=2)
+def mask(key, batch, vocabulary):
+    return mask_texts(key, batch, EVALUATION, vocabulary, step=jnp.asarray(0))
+
+
 def run(objective, batch):
     graphdef, parameters = nnx.split(objective)
     (_, terms), gradients = compiled(graphdef)(parameters, batch)
@@ -68,7 +73,7 @@ def test_a_token_is_guessed_among_those_of_its_vocabulary_and_masked_by_its_mask
     objective, batch = make_objective(), make_batch()
     terms, gradient = run(objective, batch)
     key = nnx.Rngs(0, objective=2).objective()
-    masked = mask_texts(key, batch, EVALUATION, objective.vocabulary, step=jnp.asarray(0))
+    masked = mask(key, batch, objective.vocabulary)
     original, ids = np.asarray(batch.texts[0].ids), np.array(masked.texts.ids)
     was_masked = ids == 4
     assert was_masked.sum() > 8
