@@ -110,7 +110,7 @@ def glyph_rows(
     ])  # fmt: skip
     rows = _of_length_one(rows)
     _, inverse, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
-    for index in np.flatnonzero(counts[inverse.ravel()] > 1):
+    for index in np.flatnonzero(counts[inverse.ravel()] > 1).tolist():
         name = texts[index] or f"\0{index}"
         direction = np.random.default_rng(hash_string(name)).normal(size=dim)
         rows[index] += tell_apart * direction / np.linalg.norm(direction)

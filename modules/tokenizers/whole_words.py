@@ -194,8 +194,10 @@ class WholeWordTokenizer(SubwordTokenizer):
                 source, _ = ragged_sources(starts[pieces], starts[pieces + 1] - starts[pieces])
                 letters = table[source]
             letters = letters[: self.max_units - 2]
-            ends = [[vocabulary.word_begins], letters, [vocabulary.word_ends]]
-            parts.append(np.concatenate(ends).astype(np.int32))
+            marked = np.empty(len(letters) + 2, np.int32)
+            marked[0], marked[-1] = vocabulary.word_begins, vocabulary.word_ends
+            marked[1:-1] = letters
+            parts.append(marked)
             lengths.append(len(letters) + 2)
         return np.concatenate(parts), np.array(lengths, np.int64)
 

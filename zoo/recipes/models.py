@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from textzoo.model import TextModel
 from textzoo.modules import SubwordTokenizer, Tokenizer
 from textzoo.modules.tokenizers.fingerprint import tokenizer_fingerprint
 from textzoo.modules.tokenizers.subword import FILE_NAME as TOKENIZER_FILE
-from textzoo.parts import build, build_part, build_tokenizer
+from textzoo.parts import build, build_part, build_tokenizer, known_parts
 from textzoo.recipes.recipe import ModelSection
 from textzoo.recipes.vocabulary import kept_tokenizer, learn_tokenizer
 from textzoo.registry import get_config
@@ -67,6 +68,12 @@ def _fresh(section: ModelSection, texts: Iterable[str], folder: Path | None) -> 
     given = (section.new_vocabulary, section.tokenizer, section.embedding_from)
     is_own = all(value is None for value in given)
     if section.new_vocabulary is not None:
+        if config.tokenizer is not None and config.tokenizer.options.get("decompose"):
+            raise ConfigError(
+                f"architecture={section.architecture!r} cuts texts below their characters, and a "
+                "vocabulary that is learned here has characters; set model.tokenizer to a "
+                "directory with a tokenizer.json of such pieces"
+            )
         length = section.max_length or longest or 512
         tokenizer: Tokenizer = kept_tokenizer(folder, length) or learn_tokenizer(
             texts, section.new_vocabulary, length
@@ -91,7 +98,7 @@ def _fresh(section: ModelSection, texts: Iterable[str], folder: Path | None) -> 
 
 def _own_tokenizer(config: ModelConfig, section: ModelSection) -> Tokenizer:
     """The tokenizer of an architecture that needs no file."""
-    if config.tokenizer is None or config.tokenizer.type == SubwordTokenizer.__name__:
+    if config.tokenizer is None or _kind(config.tokenizer) is not None:
         raise ConfigError(
             f"architecture={section.architecture!r} needs a tokenizer; set model.tokenizer to a "
             "directory with a tokenizer.json or to a model that has one, or set "
@@ -101,12 +108,24 @@ def _own_tokenizer(config: ModelConfig, section: ModelSection) -> Tokenizer:
 
 
 def _with_units(tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:
-    """Gives pieces the units that the architecture's embedding reads, if it reads some."""
-    wanted = {} if config.tokenizer is None else dict(config.tokenizer.options)
-    units = {name: wanted[name] for name in _UNIT_OPTIONS if name in wanted}
-    if not units or not isinstance(tokenizer, SubwordTokenizer):
+    """Makes pieces what the architecture's embedding reads: with units, or cut in another way."""
+    if config.tokenizer is None or not isinstance(tokenizer, SubwordTokenizer):
         return tokenizer
-    return tokenizer.with_options(**units)
+    kind = _kind(config.tokenizer)
+    if kind not in (None, SubwordTokenizer):
+        part = config.tokenizer.replace(max_length=tokenizer.max_length)
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer.save(Path(folder))
+            return build_tokenizer(part, Path(folder))
+    wanted = dict(config.tokenizer.options)
+    units = {name: wanted[name] for name in _UNIT_OPTIONS if name in wanted}
+    return tokenizer.with_options(**units) if units else tokenizer
+
+
+def _kind(part: Part) -> type[SubwordTokenizer] | None:
+    """The class of a tokenizer that is made from a tokenizer.json, ``None`` for others."""
+    kind = known_parts().get(part.type, object)
+    return kind if issubclass(kind, SubwordTokenizer) else None
 
 
 def _take_embedding(model: TextModel, name: str, tokenizer: Tokenizer) -> None:
