@@ -13,7 +13,8 @@ from textzoo.modules.types import AnyArray
 
 Table = Float[np.ndarray, "V D"]
 
-_MOST_STEPS = 25
+_MOST_STEPS = 15
+_POINTS_AT_ONCE = 4096  # whose scores stay in the processor's cache
 
 
 def checked_rows(embedding: Any, rows: Float[AnyArray, "V D"]) -> Table:
@@ -94,16 +95,19 @@ def k_means(
     different = np.unique(points, axis=0)
     if len(different) <= count:
         centers = different[np.arange(count) % len(different)]
-        return centers, nearest_centers(points, centers)[0]
+        return centers, nearest_centers(points, centers)
     centers = different[rng.choice(len(different), count, replace=False)]
-    codes, errors = nearest_centers(points, centers)
+    codes = nearest_centers(points, centers)
     for _ in range(steps):
         sizes = np.bincount(codes, minlength=count)
         sums = np.stack([np.bincount(codes, column, count) for column in points.T], axis=1)
-        centers = (sums / np.maximum(sizes, 1)[:, None]).astype(points.dtype)
         empty = np.flatnonzero(sizes == 0)
-        centers[empty] = points[np.argsort(-errors, kind="stable")[: len(empty)]]
-        last, (codes, errors) = codes, nearest_centers(points, centers)
+        if len(empty):
+            errors = np.square(points - centers[codes]).sum(axis=1)
+        centers = (sums / np.maximum(sizes, 1)[:, None]).astype(points.dtype)
+        if len(empty):
+            centers[empty] = points[np.argsort(-errors, kind="stable")[: len(empty)]]
+        last, codes = codes, nearest_centers(points, centers)
         if np.array_equal(last, codes):
             break
     return centers, codes
@@ -111,11 +115,15 @@ def k_means(
 
 def nearest_centers(
     points: Float[np.ndarray, "V W"], centers: Float[np.ndarray, "C W"]
-) -> tuple[Int[np.ndarray, "V"], Float[np.ndarray, "V"]]:
-    """The nearest center of each point, the first of equally near ones; squared distances."""
-    scores = np.square(centers).sum(axis=1) - 2 * points @ centers.T
-    codes = scores.argmin(axis=1)
-    return codes, np.square(points - centers[codes]).sum(axis=1)
+) -> Int[np.ndarray, "V"]:
+    """The nearest center of each point, the first of equally near ones."""
+    # The largest of x c - |c|^2 / 2, in one product: a 1 stands behind every point.
+    scorers = np.concatenate([centers, -np.square(centers).sum(axis=1, keepdims=True) / 2], axis=1)
+    found = []
+    for start in range(0, len(points), _POINTS_AT_ONCE):
+        part = points[start : start + _POINTS_AT_ONCE]
+        found.append((np.pad(part, ((0, 0), (0, 1)), constant_values=1) @ scorers.T).argmax(axis=1))
+    return np.concatenate(found)
 
 
 def tensor_train_cores(

@@ -10,8 +10,8 @@
 4. *Joint*: the same, and everything learns.
 
 Each may be left out, and *masked* is, unless it is asked for. Codes, low rank and tensor trains
-need no first stage, or a short one: they are solved for the old table on the host, which takes
-seconds (``RetrofitConfig.solve``).
+need no first stage, or a short one: they are solved for the old table on the host, codes in a
+minute or two (``RetrofitConfig.solve``).
 
 Texts of the last two may have mistakes, while the teacher's vector is that of the clean text: so an
 embedding of characters learns to read what the old table cannot. Pieces of the first two may be
