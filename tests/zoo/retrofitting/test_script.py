@@ -62,3 +62,20 @@ def test_the_script_solves_and_trains_nothing(script, tmp_path, capsys):
     for name in ("product_quantized", "tensor_train"):
         options = script.Options(embedding=name, teacher="t", output=tmp_path)
         assert script.embedding_part(options).type in textzoo.parts.known_parts()
+
+
+def test_the_script_knows_both_stages_of_char2subword(script, tmp_path, capsys):
+    teacher = write_tiny_model(tmp_path / "teacher")
+    options = script.Options(
+        embedding="NGramEmbedding", teacher=str(teacher), output=tmp_path / "run", table_steps=20,
+        options=("unit_vocab_size=207",), units="characters", mimic=True, edit_rate=0.1,
+        unit_options=("num_characters=200", "mark_words=true"), progress=False,
+    )  # fmt: skip
+    assert script.main(options) == 0
+    assert "table/retrieved" in capsys.readouterr().out
+    tokenizer = textzoo.load(tmp_path / "run" / "model").tokenizer
+    assert (tokenizer.num_characters, tokenizer.mark_words) == (200, True)
+    both = script.make_config(script.Options(embedding="e", teacher="t", output=tmp_path,
+                                             masked_steps=5, edit_rate=0.2), True)  # fmt: skip
+    assert list(both.stages()) == ["table", "masked", "frozen", "joint"]
+    assert (both.mimic, both.edit_rate) == (None, 0.2)
