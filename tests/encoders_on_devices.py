@@ -6,6 +6,8 @@ import jax
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
+# Slopes jump where a rectifier or a maximum ties; with float64, rounding does not decide which way.
+jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
@@ -40,6 +42,7 @@ def difference(encoder, batch, mesh):
         encoder=encoder, pooling=Part("MeanPooling"),
     )  # fmt: skip
     graphdef, state = nnx.split(build(config, rngs=nnx.Rngs(0)))
+    state = jax.tree.map(lambda array: array.astype(jnp.float64), state)
 
     def loss(state, batch):
         vectors = nnx.merge(graphdef, state)(batch).vectors
