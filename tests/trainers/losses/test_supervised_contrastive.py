@@ -18,7 +18,7 @@ def value_and_gradient(vectors, labels, **options):
     def loss(x):
         return supervised_contrastive(x, jnp.asarray(labels), **options).value()
 
-    return jax.value_and_grad(loss)(jnp.asarray(vectors))
+    return jax.jit(jax.value_and_grad(loss))(jnp.asarray(vectors))
 
 
 @pytest.mark.parametrize(
