@@ -78,9 +78,8 @@ class WordDropout(nnx.Dropout):
             return batch
         mask = jnp.asarray(batch.mask)
         key = _key(rngs, self.rng_collection)
-        is_kept = jax.random.bits(key, mask.shape, jnp.uint16) >= jnp.uint16(
-            round(self.rate * _RESOLUTION)
-        )
+        dropped = min(round(self.rate * _RESOLUTION), _RESOLUTION - 1)
+        is_kept = jax.random.bits(key, mask.shape, jnp.uint16) >= jnp.uint16(dropped)
         return batch.replace(mask=mask & is_kept.at[:, 0].set(True))
 
 

@@ -44,6 +44,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
+from textzoo.modules.postprocessing.covariance import components
 from textzoo.modules.tokenizers import Tokenized
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -101,16 +102,12 @@ def principal_components(
 ) -> tuple[Float[np.ndarray, "D"], Float[np.ndarray, "D D"]]:
     """The mean, and the directions of largest variance in descending order, one per column.
 
-    The sign of a direction is chosen so that its largest entry is positive.
+    The sign of a direction is that of :func:`textzoo.modules.postprocessing.covariance.components`.
     """
     vectors = np.asarray(vectors, np.float64)
     mean = vectors.mean(axis=0)
     centered = vectors - mean
-    _, components = np.linalg.eigh(centered.T @ centered)  # ascending
-    components = components[:, ::-1]
-    largest = np.abs(components).argmax(axis=0)
-    signs = np.sign(components[largest, np.arange(components.shape[1])])
-    return mean, components * signs
+    return mean, components(centered.T @ centered)[1]
 
 
 def token_weights(counts: Int[np.ndarray, "V"], smoothing: float) -> Float[np.ndarray, "V"]:
@@ -137,8 +134,8 @@ def initial_table(
             f"teacher has {token_vectors.shape[1]}; use width={token_vectors.shape[1] - first} "
             "or less"
         )
-    mean, components = principal_components(token_vectors)
-    table = (token_vectors - mean) @ components[:, first:last]
+    mean, directions = principal_components(token_vectors)
+    table = (token_vectors - mean) @ directions[:, first:last]
     table *= token_weights(counts, config.smoothing)[:, None]
     scale = config.row_scale / max(np.sqrt(np.square(table).mean()), 1e-12)
     return (table * scale).astype(np.float32)

@@ -18,7 +18,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from textzoo.errors import ConfigError
+from textzoo.inputs import checked
 from textzoo.modules import CodePointTokenizer, SubwordTokenizer, Tokenizer
+from textzoo.modules.postprocessing.covariance import components
 from textzoo.modules.tokenizers.murmur import hash_string
 
 _CODES = 0x110000
@@ -88,9 +90,12 @@ def glyph_rows(
 
     Raises:
         ConfigError: ``dim`` is more than the pixels, or the font cannot be read.
+        TextInputError: an item is not a string.
     """
     if not 1 <= dim <= size * size:
         raise ConfigError(f"dim={dim}; pictures of {size} x {size} have 1 to {size * size}")
+    if not checked(list(texts)):
+        return np.zeros((0, dim), np.float32)
     draw = _Drawing(size, font)
     pixels = np.zeros((len(texts), size * size), np.uint8)
     for index, text in enumerate(texts):
@@ -100,10 +105,7 @@ def glyph_rows(
     for start in range(0, len(texts), _PIECES_AT_ONCE):
         part = pixels[start : start + _PIECES_AT_ONCE] - mean
         covariance += part.T @ part
-    _, directions = np.linalg.eigh(covariance)
-    directions = directions[:, ::-1][:, :dim]
-    largest = np.abs(directions).argmax(axis=0)
-    directions = directions * np.sign(directions[largest, np.arange(dim)])
+    directions = components(covariance)[1][:, :dim]
     rows = np.concatenate([
         (pixels[start : start + _PIECES_AT_ONCE] - mean) @ directions
         for start in range(0, len(texts), _PIECES_AT_ONCE)
@@ -142,12 +144,13 @@ def n_gram_rows(
 
     Raises:
         ConfigError: fewer numbers than blocks.
+        TextInputError: an item is not a string.
     """
     if not 1 <= largest <= width:
         raise ConfigError(f"largest={largest}; use a size from 1 to width={width}")
     multipliers = np.random.default_rng(seed).integers(1, _MODULUS, width, dtype=np.int64)
     edges = [width // largest * n for n in range(largest)] + [width]
-    rows = np.zeros((len(texts), width))
+    rows = np.zeros((len(checked(list(texts))), width))
     for index, text in enumerate(texts):
         codes = np.array([ord(character) for character in text], np.int64)
         for n in range(1, min(largest, len(codes)) + 1):

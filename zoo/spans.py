@@ -125,7 +125,12 @@ def read_spans(
     Raises:
         TextInputError: a span is not made of pairs, or does not lie within its text.
     """
-    if isinstance(spans, str) or len(spans) != len(texts):
+    if not hasattr(spans, "__len__") or isinstance(spans, str | bytes):
+        raise TextInputError(
+            f"{name} is {type(spans).__name__}, expected a list of {name} for each text, e.g. "
+            f"encode_{name}(['some text'], [[(0, 4), (5, 9)]])"
+        )
+    if len(spans) != len(texts):
         raise TextInputError(
             f"{len(spans)} lists of {name} for {len(texts)} texts; give one list per text, "
             f"e.g. encode_{name}(['some text'], [[(0, 4), (5, 9)]])"

@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float, Int
 
+from textzoo.modules.postprocessing.covariance import components
 from textzoo.modules.types import AnyArray
 
 Table = Float[np.ndarray, "V D"]
@@ -186,8 +187,7 @@ def _truncated_svd(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarra
     if matrix.shape[0] < matrix.shape[1]:
         left, sizes, right = _truncated_svd(matrix.T, rank)
         return right.T, sizes, left.T
-    _, vectors = np.linalg.eigh(matrix.T @ matrix)
-    right = vectors[:, ::-1][:, :rank]
+    right = components(matrix.T @ matrix)[1][:, :rank]
     scaled = matrix @ right
     sizes = np.linalg.norm(scaled, axis=0)
     left = scaled / np.where(sizes > 0, sizes, 1)

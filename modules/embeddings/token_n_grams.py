@@ -49,7 +49,8 @@ class TokenNGramEmbedding(nnx.Module):
         dtype: DtypeName = None, param_dtype: str = "float32", rngs: nnx.Rngs,
     ) -> None:  # fmt: skip
         check_sizes(width=width, num_rows=num_rows)
-        if not sizes or len(set(sizes)) < len(sizes) or any(size < 2 for size in sizes):
+        wrong = not sizes or len(set(sizes)) < len(sizes)
+        if wrong or any(not isinstance(size, int) or size < 2 for size in sizes):
             raise ValueError(
                 f"sizes={sizes}; use different numbers of 2 or more, such as (2, 3); single "
                 "tokens are what SubwordEmbedding is for"

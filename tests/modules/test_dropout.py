@@ -110,3 +110,9 @@ def test_words_are_dropped_only_in_training():
     assert WordDropout(0.0)(batch) is batch
     with pytest.raises(ValueError, match="give it rngs"):
         WordDropout(0.5)(batch)
+
+
+def test_a_rate_next_to_one_leaves_the_first_word():
+    batch = words(50, 40)
+    kept = np.asarray(WordDropout(0.999999)(batch, rngs=KEY).mask)
+    assert kept[:, 0].all() and kept[:, 1:].sum() < 5

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from tiny_encoder import KINDS, tiny_tokenizer
 
-from textzoo.errors import ConfigError
+from textzoo.errors import ConfigError, TextInputError
 from textzoo.frozen_rows import _Drawing, glyph_rows, n_gram_rows, token_texts
 from textzoo.modules import ByteTokenizer, CodePointTokenizer, FrozenEmbedding, TextBatch
 
@@ -145,3 +145,18 @@ def test_what_does_not_fit_is_explained(tmp_path):
         token_texts(ByteTokenizer())
     with pytest.raises(ConfigError, match="largest=9"):
         n_gram_rows(["a"], 8, largest=9)
+
+
+def pictures(texts):
+    return glyph_rows(texts, dim=8)
+
+
+def hashes(texts):
+    return n_gram_rows(texts, 8)
+
+
+@pytest.mark.parametrize("make", [pictures, hashes])
+def test_no_texts_have_no_rows_and_what_is_no_text_is_refused(make):
+    assert make([]).shape == (0, 8)
+    with pytest.raises(TextInputError, match=r"texts\[1\] is NoneType"):
+        make(["a", None])

@@ -178,3 +178,9 @@ def test_lists_of_another_length_and_other_shapes_are_named():
         encoder.encode_propositions(["the fox"], [[[(2, 5), (0, 3)]]])
     with pytest.raises(TextInputError, match="context=-1"):
         encoder.encode_chunks(["the fox"], context=-1)
+
+
+@pytest.mark.parametrize("call", ["encode_spans", "encode_phrases", "encode_chunks"])
+def test_spans_that_are_no_list_are_refused(call):
+    with pytest.raises(TextInputError, match="is NoneType, expected a list of"):
+        getattr(tiny_encoder(), call)(["a"], None)

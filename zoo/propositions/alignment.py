@@ -5,6 +5,9 @@ import re
 import numpy as np
 from jaxtyping import Float
 
+from textzoo.errors import ConfigError
+from textzoo.inputs import checked
+
 Range = tuple[int, int]
 
 _TOKEN = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
@@ -39,6 +42,10 @@ def align(sentence: str, proposition: str, *, least: float = 0.5) -> list[Range]
     Returns:
         ``(start, end)`` of each stretch, in order; none where too little is matched.
 
+    Raises:
+        ConfigError: ``least`` is no share.
+        TextInputError: something is not a string.
+
     Notes:
         - The reference has Treebank tokens, WordNet lemmas and Porter stems; here words are runs of
           letters and digits, and stems come from a handful of endings and a small table.
@@ -49,6 +56,9 @@ def align(sentence: str, proposition: str, *, least: float = 0.5) -> list[Range]
         >>> [sentence[a:b] for a, b in align(sentence, "Dracula was published in 1897.")]
         ['Dracula', 'was published in 1897']
     """
+    checked([sentence, proposition])
+    if not 0 <= least < 1:
+        raise ConfigError(f"least={least}; use a share from 0 to below 1, such as 0.5")
     import scipy.optimize  # on first use: it takes a quarter of a second
 
     there, wanted = _tokens(sentence), _tokens(proposition)

@@ -2,6 +2,8 @@
 
 import re
 
+from textzoo.inputs import checked
+
 Range = tuple[int, int]
 
 _SENTENCE_END = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s|$)|[。！？]+|\n\s*\n""")
@@ -46,10 +48,14 @@ def split_sentences(text: str) -> list[Range]:
     A sentence ends with ``.``, ``!``, ``?`` or an ellipsis before white space, but not after
     a common abbreviation or an initial; with an empty line; and with ``。！？``.
 
+    Raises:
+        TextInputError: not a string.
+
     Example:
         >>> split_sentences("Dr. No came. He left!")
         [(0, 12), (13, 21)]
     """
+    checked([text])
     found, start = [], 0
     for match in _SENTENCE_END.finditer(text):
         if match.group() == "." and _ABBREVIATION.search(text[start : match.end()]):

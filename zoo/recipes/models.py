@@ -19,6 +19,7 @@ from textzoo.fitting import check_fit
 from textzoo.loading import load
 from textzoo.model import TextModel
 from textzoo.modules import SubwordTokenizer, Tokenizer
+from textzoo.modules.postprocessing.covariance import components
 from textzoo.modules.tokenizers.fingerprint import tokenizer_fingerprint
 from textzoo.modules.tokenizers.subword import FILE_NAME as TOKENIZER_FILE
 from textzoo.parts import build, build_part, build_tokenizer, known_parts
@@ -152,16 +153,14 @@ def _narrowed(arrays: dict[str, np.ndarray], embedding: nnx.Module) -> dict[str,
     """A table in fewer dimensions, if the new one is narrower: those that keep products best.
 
     They are the first right singular vectors of the table, so that inner products of rows change
-    as little as they can. Of each direction, the sign makes its largest entry positive.
+    as little as they can.
     """
     wanted = parameter_shapes(embedding).get("table")
     table = arrays.get("table")
     if len(arrays) > 1 or wanted is None or table is None or wanted[-1] >= table.shape[1]:
         return arrays
     table = table.astype(np.float64)
-    directions = np.linalg.eigh(table.T @ table)[1][:, ::-1][:, : wanted[-1]]
-    largest = np.abs(directions).argmax(axis=0)
-    directions = directions * np.sign(directions[largest, np.arange(directions.shape[1])])
+    directions = components(table.T @ table)[1][:, : wanted[-1]]
     return {"table": (table @ directions).astype(np.float32)}
 
 

@@ -93,7 +93,7 @@ def test_scale_and_dtype():
     np.testing.assert_allclose(states, 2 * plain(batch).states, rtol=1e-2)
 
 
-@pytest.mark.parametrize("sizes", [(), (1,), (2, 2), (0, 3)])
+@pytest.mark.parametrize("sizes", [(), (1,), (2, 2), (0, 3), (2.5,), ("2",)])
 def test_sizes_that_are_no_runs_are_refused(sizes):
     with pytest.raises(ValueError, match="use different numbers of 2 or more"):
         TokenNGramEmbedding(5, num_rows=97, sizes=sizes, rngs=nnx.Rngs(0))

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from textzoo.errors import ConfigError, DataError, TextInputError
 from textzoo.propositions import align, merged_labels
 from textzoo.propositions.alignment import _with_neighbors, stem
 
@@ -86,3 +87,21 @@ def test_labels_are_the_smallest_number_that_pairs_lead_to(pairs):
         for a, b in pairs:
             expected[a] = expected[b] = min(expected[a], expected[b])
     assert merged_labels(10, pairs) == expected
+
+
+@pytest.mark.parametrize("texts", [(None, "a"), ("a", b"a")])
+def test_what_is_no_text_is_not_aligned(texts):
+    with pytest.raises(TextInputError, match="expected str"):
+        align(*texts)
+
+
+@pytest.mark.parametrize("least", [float("nan"), -0.1, 1.0])
+def test_a_share_that_is_none_is_refused(least):
+    with pytest.raises(ConfigError, match="use a share from 0 to below 1"):
+        align("a b", "a", least=least)
+
+
+@pytest.mark.parametrize("pair", [(0, 5), (0, -1)])
+def test_pairs_are_of_what_there_is(pair):
+    with pytest.raises(DataError, match=f"a pair has {pair[1]}; expected numbers from 0 to 1"):
+        merged_labels(2, [pair])

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from textzoo.errors import TextInputError
 from textzoo.propositions import split_propositions, split_sentences
 
 any_text = st.text(
@@ -77,3 +78,10 @@ def test_sentences_cover_all_but_white_space_and_separators(text):
         assert at <= start < end
         rest, at = rest + text[at:start], end
     assert not (rest + text[at:]).strip(" \t\n\r,;:\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029")
+
+
+@pytest.mark.parametrize("text", [None, b"It rained.", float("nan")])
+@pytest.mark.parametrize("split", [split_sentences, split_propositions])
+def test_what_is_no_text_is_not_split(split, text):
+    with pytest.raises(TextInputError, match="expected str"):
+        split(text)
